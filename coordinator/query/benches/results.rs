@@ -1,7 +1,7 @@
-//! How fast results are encoded, written and queried: 10^6 rows of `trials`, 10^7 of `epochs`.
+//! Speed of encoding, writing and querying results: 10^6 rows of `trials`, 10^7 of `epochs`.
 //!
-//! Making the dataset takes a minute or two; each query is planned and executed from scratch, as
-//! `rheo query` does it.
+//! Making the dataset takes a minute or two. Each query is planned and executed from scratch, as in
+//! `rheo query`.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark reports to a person")]
 

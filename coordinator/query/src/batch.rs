@@ -1,8 +1,8 @@
-//! Batches: rows of one table on their way from a worker to the journal, as bytes.
+//! Batches: rows of one table in bytes, as workers send them and the journal keeps them.
 //!
-//! What a worker sends is judged here, once, before a commit is accepted: a [`RowBatch`] made by
-//! [`parse`] has the current schema, at least one row and rows of one trial only. After that
-//! it is opaque until it is written into a part or queried.
+//! [`parse`] checks a batch of a worker once, before its commit is accepted: a [`RowBatch`] has the
+//! current schema and at least one row, all of one trial. Then it is opaque until it is written into
+//! a part or queried.
 
 mod error;
 
@@ -24,22 +24,22 @@ use crate::ipc::{self, StreamHeader};
 use crate::tables;
 use crate::version::{SCHEMA_VERSION, VERSION_KEY};
 
-/// The columns that say to which trial a row belongs. The sweep is not among them: it is the
-/// directory of a part.
+/// The key columns, which name the trial of a row. The sweep is not among them; it is the directory
+/// of a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrialKeys {
     /// The trial, counted from 0 in its sweep.
     pub trial: u64,
-    /// Its `task.kind`.
+    /// `task.kind` of the trial.
     pub task: String,
-    /// Its `network.kind`.
+    /// `network.kind` of the trial.
     pub net: String,
-    /// Its seed.
+    /// The seed of the trial.
     pub seed: u64,
 }
 
 impl TrialKeys {
-    /// The keys of `trial`, whose whole configuration is `config`.
+    /// The keys of `trial` with the full configuration `config`.
     pub fn new(trial: u64, config: &Json) -> Self {
         let text = |group: &str| config[group]["kind"].as_str().unwrap_or_default().to_owned();
         let seed = config["seed"].as_u64().unwrap_or_default();
@@ -47,8 +47,8 @@ impl TrialKeys {
     }
 }
 
-/// Rows of the current schema of `table`, as an Arrow IPC stream: a schema, one uncompressed record
-/// batch, the end.
+/// Encodes rows of `table` as an Arrow IPC stream: the current schema, one uncompressed record
+/// batch, the end mark.
 pub(crate) fn encode_stream(table: Table, rows: RecordBatch) -> Result<RowBatch, Error> {
     let version = (VERSION_KEY.to_owned(), SCHEMA_VERSION.to_string());
     let schema = tables::schema(table).as_ref().clone().with_metadata([version].into());
@@ -56,7 +56,7 @@ pub(crate) fn encode_stream(table: Table, rows: RecordBatch) -> Result<RowBatch,
     Ok(RowBatch { table: table.into(), rows: rows.num_rows() as u64, ipc: ipc::encode(&rows)? })
 }
 
-/// The header of the streams of each table as this version writes them, which nearly all are.
+/// The stream header of each table in this version, which nearly all streams have.
 static HEADERS: LazyLock<Vec<Option<StreamHeader>>> = LazyLock::new(|| {
     let header = |table| {
         let empty = encode_stream(table, RecordBatch::new_empty(tables::schema(table))).ok()?;
@@ -65,12 +65,12 @@ static HEADERS: LazyLock<Vec<Option<StreamHeader>>> = LazyLock::new(|| {
     Table::ALL.map(header).into()
 });
 
-/// Reads a stream of rows of `table`, of this or another version.
+/// Decodes a stream of rows of `table`, of any version.
 pub(crate) fn decode(table: Table, stream: &Bytes) -> Result<RecordBatch, Error> {
     ipc::decode(stream, HEADERS.get(table as usize).and_then(Option::as_ref))
 }
 
-/// Accepts bytes from a worker if they are rows of `table` that all belong to the trial with
+/// Checks that bytes of a worker are rows of table `name` that all belong to the trial with
 /// `keys`. Safe on any bytes: memory is bounded by their length.
 pub fn parse(name: &TableName, keys: &TrialKeys, ipc: Bytes) -> Result<RowBatch, Error> {
     if ipc.len() > MAX_BYTES {
@@ -93,7 +93,7 @@ pub fn parse(name: &TableName, keys: &TrialKeys, ipc: Bytes) -> Result<RowBatch,
     Ok(RowBatch { table: name.clone(), rows: rows.num_rows() as u64, ipc })
 }
 
-/// The key columns come first in every table, see `tables::columns`.
+/// Checks the key columns, which come first in every table (see `tables::columns`).
 fn check_keys(keys: &TrialKeys, rows: &RecordBatch) -> Result<(), Error> {
     let numbers = |column: usize, wanted: u64| {
         let values = rows.column(column).as_primitive::<UInt64Type>();
@@ -133,7 +133,7 @@ mod tests {
         batches.into_iter().find(|batch| batch.table == Table::Epochs).unwrap()
     }
 
-    /// A batch of each table but `attempts`.
+    /// A batch of each table except `attempts`.
     fn every_batch() -> &'static [RowBatch] {
         static BATCHES: LazyLock<Vec<RowBatch>> = LazyLock::new(|| {
             let trained = crate::encode(&sample::keys(5), &sample::rows(5)).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_worker_encodes_is_accepted() {
+    fn batches_of_a_worker_are_accepted() {
         let keys = sample::keys(5);
         let batches = crate::encode(&keys, &sample::rows(5)).unwrap();
         assert_eq!(batches.len(), Table::TRAINED.len());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_come_through_to_the_bit_also_those_that_are_not_finite() {
+    fn numbers_keep_every_bit_even_if_not_finite() {
         let sample = sample::rows(5).lyapunov;
         let numbers = [f64::NAN, f64::NEG_INFINITY, f64::INFINITY, -0.0, 5e-324, 0.1, 1e300];
         let row = |nats| LyapunovRow { nats, ..sample[0].clone() };
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_says_whose_formulas_it_is_computed_by() {
+    fn every_row_has_the_variant_of_its_formulas() {
         let rows = sample::rows(5);
         for batch in crate::encode(&sample::keys(5), &rows).unwrap() {
             let table = read(&batch);
@@ -193,13 +193,13 @@ mod tests {
             let stream = encode_stream(table, read(&batch)).unwrap();
             let parsed = parse(&batch.table, &sample::keys(5), stream.ipc).unwrap();
             assert_eq!(parsed.rows, 1);
-            // From a worker they are taken as a stream alone.
+            // Packed rows are refused from a worker.
             assert!(parse(&batch.table, &sample::keys(5), batch.ipc).is_err());
         }
     }
 
     #[test]
-    fn the_neurons_of_a_trial_are_those_it_really_had() {
+    fn hidden_is_the_actual_number_of_neurons() {
         let hidden = |hidden: Option<u32>| {
             let summary = hidden.map(|hidden| Summary { hidden, ..Summary::default() });
             let row = TrialRow { summary, ..sample::trial(5) };
@@ -207,7 +207,7 @@ mod tests {
             rows.column_by_name("hidden").unwrap().as_primitive::<UInt32Type>().value(0)
         };
         assert_eq!(hidden(Some(37)), 37);
-        assert_eq!(hidden(Some(0)), 100, "a summary from before it was kept");
+        assert_eq!(hidden(Some(0)), 100, "a summary of an older version");
         assert_eq!(hidden(None), 100);
     }
 
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_something_else_are_refused() {
+    fn rows_of_another_trial_or_table_are_refused() {
         let (ours, keys) = (epochs(5), sample::keys(5));
         let refusal = |table: &TableName, keys: &TrialKeys, ipc| {
             parse(table, keys, ipc).unwrap_err().to_string()
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_stream_are_refused() {
+    fn malformed_streams_are_refused() {
         let (good, keys) = (epochs(5).ipc, sample::keys(5));
         let absurd_header = [&[0xff; 4][..], &0x7fff_ffff_u32.to_le_bytes(), &good[8..]].concat();
         for (name, bytes) in [
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn misaligned_bytes_are_read_all_the_same() {
+    fn misaligned_bytes_are_accepted() {
         let good = epochs(5);
         let shifted = Bytes::from([b"x", &good.ipc[..]].concat()).slice(1..);
         assert_eq!(parse(&Table::Epochs.to_name(), &sample::keys(5), shifted).unwrap(), good);
@@ -275,8 +275,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// Memory is bounded because nothing is ever allocated from a number in the bytes: the
-        /// decoder slices them, and copies a buffer only within the body.
+        /// Memory is bounded, because the decoder never allocates by a number in the bytes: it slices
+        /// them, and copies a buffer only within the body.
         #[test]
         fn mangled_bytes_never_panic(
             table in 0..=Table::TRAINED.len(),
@@ -293,7 +293,7 @@ mod tests {
                 bytes.truncate(cut.index(bytes.len()));
             }
             if let Ok(parsed) = parse(&batch.table, &sample::keys(5), bytes.into()) {
-                // Values may have changed, shape and keys may not.
+                // Values may change, the number of rows and the keys may not.
                 prop_assert_eq!(parsed.rows, batch.rows);
             }
         }

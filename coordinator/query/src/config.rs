@@ -1,9 +1,9 @@
-//! The configuration of a trial as one Arrow struct, derived from its JSON Schema, so that a new
-//! field of a sweep file becomes a field of the struct by itself.
+//! Arrow type of a trial's configuration: one struct derived from the JSON Schema, so that a new field
+//! of a sweep file becomes a field of the struct automatically.
 //!
-//! A field that the chosen kind ignores is absent from a resolved configuration, so it is null: a query for
-//! `config['network']['controller']` finds adaptive networks only. Every field is nullable, which
-//! is also what lets older rows lack newer fields.
+//! A field that the chosen kind ignores is absent from a resolved configuration, hence null: a query
+//! for `config['network']['controller']` finds adaptive networks only. Every field is nullable, also
+//! because older rows lack newer fields.
 
 use std::sync::{Arc, LazyLock};
 
@@ -25,7 +25,7 @@ fn arrow_type(schema: &Value) -> DataType {
     if let Some(properties) = schema["properties"].as_object() {
         let field = |(name, schema)| Field::new(name, arrow_type(schema), true);
         let mut fields: Vec<_> = properties.iter().map(field).collect();
-        // The order in files must not depend on how the JSON library keeps its maps.
+        // The order in files must not depend on the map order of the JSON library.
         fields.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         return DataType::Struct(Fields::from(fields));
     }
@@ -44,14 +44,15 @@ fn arrow_type(schema: &Value) -> DataType {
     }
 }
 
-/// Follows a reference into the definitions; an optional struct or enum is any of it and null.
+/// Follows a reference into the definitions. The schema of an optional struct or enum is `anyOf` it
+/// and null.
 fn resolve(schema: &Value) -> &Value {
     let schema = schema["anyOf"].get(0).unwrap_or(schema);
     let target = |pointer: &str| SCHEMA.json.pointer(pointer.strip_prefix('#')?);
     schema["$ref"].as_str().and_then(target).unwrap_or(schema)
 }
 
-/// The type of a value that is there; an optional one has the types `[T, "null"]`.
+/// The type of a present value; an optional one has the types `[T, "null"]`.
 fn type_name(schema: &Value) -> &str {
     schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or_default()
 }
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_value_has_its_arrow_type() {
+    fn every_json_type_has_an_arrow_type() {
         let DataType::Struct(config) = data_type() else { panic!("not a struct") };
         let child = |fields: &Fields, name: &str| fields.find(name).unwrap().1.data_type().clone();
         let DataType::Struct(network) = child(&config, "network") else { panic!("not a struct") };

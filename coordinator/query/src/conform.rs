@@ -1,8 +1,8 @@
-//! Reads rows of an older schema as rows of the present one: what they lack is null.
+//! Conversion of rows of an older schema to the current one: missing columns are null.
 //!
-//! The counterpart of the rule by which schemas evolve, see `tables`. Columns are matched by name,
-//! also inside of structs and lists of structs, so `config` may grow too. Parts that are queried
-//! are adapted by DataFusion, by the same rule; this serves batches and compaction.
+//! This is the counterpart of the rule in `tables` by which schemas evolve. Columns are matched by
+//! name, also within structs and lists of structs, so that `config` may grow, too. It serves batches
+//! and compaction; DataFusion applies the same rule to queried parts.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-/// The columns of `schema`, from `rows` or null. Columns that `schema` lacks are left out.
+/// Converts `rows` to `schema`: missing columns are null, unknown columns are dropped.
 pub(crate) fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = schema.fields().iter().map(|field| match rows.column_by_name(field.name()) {
         Some(column) => conform_array(column, field),
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_older_rows_lack_is_null_at_any_depth() {
+    fn missing_columns_are_null_at_any_depth() {
         let a = Field::new("a", DataType::Int32, true);
         let b = Field::new("b", DataType::Float64, true);
         let item = |fields| Arc::new(Field::new_list_field(of(fields), true));

@@ -1,11 +1,10 @@
-//! The dataset: the parts of the results where they lie, kept in step with the journal through any
-//! crash.
+//! The dataset: the files of all parts, kept consistent with the journal through any crash.
 //!
-//! The journal says which parts count. A file that it does not name is removed if its rows are
-//! elsewhere, as those of an interrupted write are, and set aside otherwise ([`JournalContents`]). Readers in place list
-//! parts without asking it, so what they can see is never both an old and a new part with the same
-//! rows. How that is done differs between the two kinds of place: a [`directory`] moves whole
-//! directories in one step of the file system, a [`bucket`] replaces single objects.
+//! The journal names the valid parts. Any other file is removed if its rows are elsewhere, like those
+//! of an interrupted write, and set aside otherwise ([`JournalContents`]). Readers in place (programs
+//! that list the files without the journal) never see an old and a new part with the same rows. To
+//! this end a [`directory`] exchanges whole directories in one step of the file system, and a
+//! [`bucket`] replaces single objects.
 
 mod bucket;
 mod directory;
@@ -43,12 +42,12 @@ pub use journal_contents::{JournalContents, RecoveryReport};
 use crate::conform::conform;
 use crate::{batch, merge, packed_rows, stored_rows, tables};
 
-/// Where everything is that does not count.
+/// The folder for files that are not valid parts.
 pub(crate) const STAGING: &str = ".staging";
 
-/// The results. One process at a time may change them, any may read them.
+/// The results. One process at a time may change them; any process may read them.
 ///
-/// Its functions wait for disks and networks: call them where a thread may wait. Cheap to clone.
+/// The functions block on disk and network. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     kind: Storage,
@@ -72,28 +71,28 @@ pub struct Compaction {
     pub table: TableName,
     /// The sweep.
     pub sweep: SweepName,
-    /// The parts that counted before.
+    /// The parts before the change.
     pub old: Vec<Part>,
-    /// The parts that count afterwards. All parts of the sweep, also those that stay.
+    /// The parts after the change, including unchanged ones.
     pub new: Vec<Part>,
 }
 
-/// Where the objects that hold the parts are, for queries.
+/// The location of the parts, for queries.
 #[derive(Debug)]
 pub(crate) enum PartSource {
-    /// In files below this directory.
+    /// A directory of files.
     Directory(PathBuf),
-    /// In this store.
+    /// An object store.
     Bucket(Arc<dyn ObjectStore>),
 }
 
 impl Dataset {
-    /// The dataset in the directory `root`, which is made when the first part is written.
+    /// Creates a dataset in the directory `root`. Writing the first part creates the directory.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self::of(Storage::Directory(Arc::new(DirectoryDataset::new(root))))
     }
 
-    /// The dataset in an object store that people know as `url`; it is reached on `runtime`.
+    /// Creates a dataset in an object store, whose requests run on `runtime`. `url` is for messages.
     pub fn in_bucket(store: Arc<dyn ObjectStore>, url: String, runtime: Handle) -> Self {
         Self::of(Storage::Bucket(Arc::new(BucketDataset::new(store, url, runtime))))
     }
@@ -102,7 +101,7 @@ impl Dataset {
         Self { kind, register: Arc::default() }
     }
 
-    /// Where it is, for people and for other readers.
+    /// The path or URL, for messages and other readers.
     pub fn location(&self) -> String {
         match &self.kind {
             Storage::Directory(directory) => {
@@ -120,7 +119,7 @@ impl Dataset {
         }
     }
 
-    /// Whether there is anything where parts would be.
+    /// Whether any file exists in the folders of the tables.
     pub fn has_parts(&self) -> Result<bool, Error> {
         match &self.kind {
             Storage::Directory(directory) => Ok(directory.has_parts()),
@@ -128,7 +127,7 @@ impl Dataset {
         }
     }
 
-    /// Protects all parts that the journal names now from removal. Take it before reading the
+    /// Protects all parts that the journal names now from removal. Must be taken before reading the
     /// journal.
     pub fn pin(&self) -> Pin {
         match &self.kind {
@@ -137,9 +136,10 @@ impl Dataset {
         }
     }
 
-    /// Writes the rows of `batches`, which lie at these positions of the journal, into a new part. It is durable on return, and counts once the journal names it.
+    /// Writes the rows of `batches`, from these positions of the journal, into a new part. The file
+    /// is durable on return; the part becomes valid once the journal names it.
     ///
-    /// Rows that were retracted must be left out by the caller. Holds all rows in memory.
+    /// The caller must leave out retracted rows. Holds all rows in memory.
     pub fn write_part(
         &self,
         table: &TableName,
@@ -165,7 +165,7 @@ impl Dataset {
         }
     }
 
-    /// The files in the place of parts whose rows the journal does not know.
+    /// The files that look like parts, but whose rows the journal does not know.
     pub fn unknown_files(&self, known: &JournalContents) -> Result<Vec<String>, Error> {
         match &self.kind {
             Storage::Directory(directory) => directory.unknown_files(known),
@@ -173,11 +173,10 @@ impl Dataset {
         }
     }
 
-    /// Brings the parts in step with what the journal knows: finishes or undoes whatever was
-    /// interrupted, removes parts whose rows are elsewhere, and moves those whose rows are not to a
-    /// place of their own, whose name ends in `aside`. Files that are no parts are left alone, and
-    /// so is all of a sweep and table of which a part is not whole. To be called once, before
-    /// anything is written.
+    /// Reconciles the files with the journal after a start: finishes or undoes interrupted changes,
+    /// removes files whose rows are elsewhere, and moves files with unknown rows to a folder whose
+    /// name ends in `aside`. Leaves other files alone, and a sweep and table with a damaged part. To
+    /// be called once, before the first write.
     pub fn recover(&self, known: &JournalContents, aside: &str) -> Result<RecoveryReport, Error> {
         let recovered = match &self.kind {
             Storage::Directory(directory) => directory.recover(known, aside),
@@ -189,8 +188,8 @@ impl Dataset {
         Ok(recovered)
     }
 
-    /// [`Self::recover`] while queries may be running, after a change failed. Refused while one might
-    /// still read what would be removed.
+    /// [`Self::recover`] after a failed change, while queries may be running. Refused with
+    /// [`Error::Busy`] while a query is pinned.
     pub fn reconcile(&self, known: &JournalContents, aside: &str) -> Result<RecoveryReport, Error> {
         match &self.kind {
             Storage::Directory(directory) => directory.reconcile(known, aside),
@@ -198,13 +197,12 @@ impl Dataset {
         }
     }
 
-    /// Prepares the merging of `parts`, all that the journal names for `sweep` in `table`, and the
-    /// removal of rows that `retractions` concern. None if there is nothing to gain. A bucket only
-    /// removes rows.
+    /// Prepares a compaction of `parts`, which must be all parts of `sweep` in `table`: merges them
+    /// and removes retracted rows. None if there is nothing to do. A bucket only removes rows.
     ///
-    /// Until the result is published or the preparation repeated, no part of this sweep and table
-    /// may be written. Once it is published, those of `retractions` can be forgotten that no row
-    /// still pending is older than.
+    /// Until the compaction is published or prepared again, no part of this sweep and table may be
+    /// written. Once it is published, the caller may drop those of `retractions` that cover no
+    /// pending row.
     pub fn compact(
         &self,
         table: &TableName,
@@ -222,7 +220,7 @@ impl Dataset {
         compacted
     }
 
-    /// Lets readers in place see a compaction that the journal knows.
+    /// Makes a journaled compaction visible to readers in place.
     pub fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
         match &self.kind {
             Storage::Directory(directory) => directory.publish(compaction),
@@ -230,21 +228,20 @@ impl Dataset {
         }
     }
 
-    /// Removes the files of `parts`, which belong to deleted sweeps and which the journal no longer
-    /// counts. Refused while a query might still read them.
+    /// Removes the files of `parts` of deleted sweeps. Refused while a query is pinned.
     pub fn remove_parts(&self, parts: &[Part]) -> Result<(), Error> {
         match &self.kind {
             Storage::Directory(directory) => directory.remove_parts(parts),
             Storage::Bucket(bucket) => bucket.remove_parts(parts),
         }?;
-        // A new sweep of the same name is not to be taken for damaged.
+        // A new sweep of the same name must not inherit the damage.
         for part in parts {
             self.register.forget(part);
         }
         Ok(())
     }
 
-    /// Ends what compactions have begun, unless a query is pinned; then it stays until a later call.
+    /// Finishes published compactions, unless a query is pinned; then a later call does.
     pub fn clear_retired(&self) -> Result<(), Error> {
         match &self.kind {
             Storage::Directory(directory) => directory.clear_retired(),
@@ -254,8 +251,8 @@ impl Dataset {
 }
 
 impl Dataset {
-    /// Reads the file of `part` and checks that it holds what was written. A part without a digest
-    /// has to be readable and to have its rows.
+    /// Reads the file of `part` and checks its digest. A part without a digest must be readable and
+    /// have its number of rows.
     pub fn inspect(&self, part: &Part) -> Result<(), Error> {
         let inspected = match &self.kind {
             Storage::Directory(directory) => directory.inspect(part),
@@ -264,8 +261,7 @@ impl Dataset {
         self.register.note(part, inspected)
     }
 
-    /// [`Self::inspect`] before the first use of a part with a digest; after that the part is
-    /// believed until the process ends.
+    /// [`Self::inspect`] at the first use of a part with a digest; later calls trust the result.
     pub fn check(&self, part: &Part) -> Result<(), Error> {
         if part.digest.is_none() {
             return Ok(());
@@ -276,22 +272,22 @@ impl Dataset {
         })
     }
 
-    /// Whether the part was found whole since the process started.
+    /// Whether the part was found undamaged since the process started.
     pub fn is_checked(&self, part: &Part) -> bool {
         self.register.is_whole(part)
     }
 
-    /// The paths of the parts that were found whole since the process started.
+    /// The paths of the parts that were found undamaged since the process started.
     pub fn checked(&self) -> Vec<String> {
         self.register.whole()
     }
 
-    /// Whether a part is being read to check it.
+    /// Whether a check of a part is running.
     pub fn is_checking(&self) -> bool {
         self.register.is_busy()
     }
 
-    /// Learns what another process has found out about these files.
+    /// Adds the results of checks by another process.
     pub fn learn(&self, whole: Vec<String>, damaged: Option<&DamagedPart>) {
         self.register.add_whole(whole);
         if let Some(damaged) = damaged {
@@ -299,7 +295,7 @@ impl Dataset {
         }
     }
 
-    /// Those of `parts` whose files are not there or have another size.
+    /// The `parts` whose files are missing or have another size.
     pub fn find_absent(&self, parts: &[Part]) -> Result<Vec<DamagedPart>, Error> {
         let absent = match &self.kind {
             Storage::Directory(directory) => directory.find_absent(parts),
@@ -309,12 +305,12 @@ impl Dataset {
         Ok(absent)
     }
 
-    /// Whether the files of parts can be listed without a network.
+    /// Whether the files are in a directory, so that listing them needs no object store.
     pub fn is_local(&self) -> bool {
         matches!(self.kind, Storage::Directory(_))
     }
 
-    /// Whether nothing at all lies where the results were, as where a disk is not mounted.
+    /// Whether the directory is missing or empty, as when a disk is not mounted.
     pub fn is_gone(&self) -> bool {
         match &self.kind {
             Storage::Directory(directory) => directory.is_gone(),
@@ -322,13 +318,13 @@ impl Dataset {
         }
     }
 
-    /// The parts that were found missing or damaged since the process started, and are still.
+    /// The parts that are known to be missing or damaged.
     pub fn damaged(&self) -> Vec<DamagedPart> {
         self.register.damaged()
     }
 
-    /// Moves the file of a damaged part, which no longer counts, to where no reader finds it; its
-    /// new name ends with `suffix`. Returns where it is, if there was one.
+    /// Moves the file of an invalid, damaged part to a hidden folder, with `suffix` added to its
+    /// name. Returns the new path, if there was a file.
     pub fn set_aside(&self, part: &Part, suffix: &str) -> Result<Option<String>, Error> {
         let moved = match &self.kind {
             Storage::Directory(directory) => directory.set_aside(part, suffix),
@@ -339,15 +335,15 @@ impl Dataset {
     }
 }
 
-/// Where the files of damaged parts are kept.
+/// The folder for files of damaged parts.
 const ASIDE: &str = ".damaged";
 
-/// Where a damaged part is set aside, relative to the root of the dataset.
+/// The new path of a damaged part, relative to the root of the dataset.
 fn aside(path: &str, suffix: &str) -> String {
     format!("{ASIDE}/{path}.{suffix}")
 }
 
-/// The defect of a file that cannot be read, or has not as many rows as its part.
+/// The defect of a file that is unreadable or has another number of rows than its part.
 fn defect_of_rows(part: &Part, file: impl ChunkReader + 'static) -> Option<Defect> {
     let rows = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|file| {
         let batches = file.build()?;
@@ -364,7 +360,7 @@ fn defect_of_rows(part: &Part, file: impl ChunkReader + 'static) -> Option<Defec
     }
 }
 
-/// The rows of `batches` in the order of parts.
+/// Decodes `batches` and sorts their rows.
 fn sorted(
     table: &TableName,
     batches: impl IntoIterator<Item = Bytes>,
@@ -384,70 +380,70 @@ fn sorted(
     Ok(merge::sort(&concat_batches(&schema, &rows)?)?)
 }
 
-/// Batches that are decoded at the same time. Each has hundreds of columns with their buffers, so
-/// that one row takes a hundred times the memory that it takes among others.
+/// The number of streams decoded at a time. Each has hundreds of columns with their own buffers, so a
+/// row alone takes a hundred times its memory within a large batch.
 const STREAM_BATCHES: usize = 64;
 
-/// Batches of the coordinator that become Arrow at the same time.
+/// The number of packed batches converted to Arrow at a time.
 const PACKED_BATCHES: usize = 1024;
 
-/// The rows of some batches as one batch of the present schema.
+/// Decodes batches into one of the current schema.
 fn decode(table: Table, schema: &SchemaRef, batches: &[Bytes]) -> Result<RecordBatch, Error> {
     let decoded = stored_rows::decode(table, batches)?;
     let conformed = decoded.iter().map(|rows| conform(rows, schema));
     Ok(concat_batches(schema, &conformed.collect::<Result<Vec<_>, _>>()?)?)
 }
 
-/// Why the dataset could not be changed or brought in step with the journal.
+/// An error of the dataset.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file system refused something.
+    /// The file system failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// A part of a table that this version does not know.
+    /// This version does not know the table of a part.
     #[error(transparent)]
     Table(#[from] UnknownTable),
-    /// The object store refused something, or did not answer.
+    /// The object store refused a request or did not answer.
     #[error("cannot {action}: `{path}`")]
     Object {
-        /// What was being done.
+        /// The failed action.
         action: &'static str,
-        /// To which object.
+        /// The object.
         path: String,
-        /// Why it failed.
+        /// The cause.
         source: Box<object_store::Error>,
     },
-    /// A file or an object is in the place of a new part and holds something else.
+    /// A file with other content exists at the path of a new part.
     #[error(
-        "`{path}` exists with other content: if this stays so, something else writes there; give each state directory a place of its own for its results"
+        "`{path}` exists with other content: if this error persists, another program writes there; give each state directory its own results directory or bucket prefix"
     )]
     Conflict {
         /// The file or object.
         path: String,
     },
-    /// A part that the journal names is gone, or its file does not hold what was written.
+    /// A part is missing or damaged.
     #[error(transparent)]
     Damaged(Box<DamagedPart>),
-    /// The file system cannot exchange directories, so parts stay as they are.
+    /// The file system cannot exchange two directories, which compaction needs.
     #[error("this file system cannot exchange two directories, so parts are not compacted")]
     NoExchange(#[source] DiskError),
-    /// A query still reads the parts that the last compaction replaced.
+    /// A query may still read replaced parts.
     #[error("a query still reads replaced parts: `{}`", path.display())]
     Busy {
-        /// Their directory.
+        /// The directory of the parts.
         path: PathBuf,
     },
-    /// The directory holds other parts than those that were compacted.
+    /// The directory does not hold the parts that were compacted.
     #[error("the parts changed during compaction: `{}`", path.display())]
     Changed {
         /// The directory.
         path: PathBuf,
     },
-    /// A batch cannot be read.
+    /// A batch cannot be decoded.
     #[error(transparent)]
     Batch(#[from] batch::Error),
-    /// Rows do not fit together.
-    #[error("rows that do not fit the table")]
+    /// Rows do not match the schema of their table.
+    #[error("rows do not match the schema of their table")]
     Arrow(#[from] ArrowError),
     /// A part cannot be written or read.
     #[error("cannot write or read a part")]

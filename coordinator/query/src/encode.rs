@@ -1,4 +1,4 @@
-//! Rows as Arrow batches, through their serde names.
+//! Encoding of rows as Arrow batches, by their serde names.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::batch::{self, Error, TrialKeys};
 use crate::tables::{UTC, schema};
 
-/// Turns the rows of a commit into one batch per table that has rows.
+/// Encodes the rows of a commit, one batch per table with rows.
 pub fn encode(keys: &TrialKeys, rows: &Rows) -> Result<Vec<RowBatch>, Error> {
     let mut encoder = RowEncoder { keys, batches: Vec::new() };
     rows.visit(&mut encoder)?;
@@ -42,7 +42,7 @@ impl Visitor for RowEncoder<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        // What is measured during training has one way to compute it, so its rows do not say.
+        // Rows of these tables carry no variant; there is only one.
         let variant = matches!(table, Table::Epochs | Table::Evaluations | Table::Shapes)
             .then_some(Variant::Corrected);
         let keys = self.keys;
@@ -52,18 +52,18 @@ impl Visitor for RowEncoder<'_> {
     }
 }
 
-/// Rows whose serde names are the columns of `table`, as Arrow.
+/// Converts rows to Arrow. Their serde names are the columns of `table`.
 pub(crate) fn to_arrow<R: Serialize>(table: Table, rows: &[R]) -> Result<RecordBatch, ArrowError> {
     let schema = schema(table);
     let untimed = schema.fields().iter().map(|field| match field.data_type() {
-        // The decoder knows the zone UTC only with a database of all zones.
+        // The decoder cannot parse UTC without a time zone database.
         DataType::Timestamp(unit, _) => {
             Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(*unit, None)))
         }
         _ => Arc::clone(field),
     });
     let untimed = Arc::new(Schema::new(untimed.collect::<Fields>()));
-    // Strict: a row with a field that is no column is a mistake, not something to drop.
+    // Strict: a field without a column is an error, not dropped.
     let mut decoder = ReaderBuilder::new(untimed).with_strict_mode(true).build_decoder()?;
     decoder.serialize(rows)?;
     let Some(decoded) = decoder.flush()? else {

@@ -1,13 +1,12 @@
-//! SQL over the results: exactly the parts that a snapshot of the journal names, and the rows that
-//! are in none of them yet.
+//! SQL over the results: the parts that a snapshot of the journal names, and its pending rows.
 //!
-//! Nothing is found by listing directories, so a query sees every committed row once, whatever a
-//! flush or a compaction does meanwhile. A part is checked against its digest before it is first read; one that
-//! is missing or damaged is refused by name, and queries over other sweeps go on. Queries only read: everything that would change anything,
-//! or reach a file by its name, is refused before it is planned, and so is what is too large or too
-//! deep. Intermediate results are bounded by a pool; sorts and joins that need more go to temporary
-//! files. A query can still take a stack, processor time or memory beside the pool, so it runs in a
-//! process of its own.
+//! Queries never list directories, so a query sees every committed row once, whatever a flush or a
+//! compaction does meanwhile. A part is checked against its digest before it is first read; a missing
+//! or damaged part is refused by name, and queries over other sweeps still run. Queries only read:
+//! statements that change anything or name a file are refused before planning, as are statements
+//! that are too large or too deep. A pool bounds intermediate results; sorts and joins that need more
+//! use temporary files. Stack, processor time and memory outside the pool are bounded by running each
+//! query in its own process.
 
 mod bounds;
 mod checked;
@@ -45,27 +44,27 @@ pub use views::{SqlView, VIEWS};
 use crate::dataset::{Dataset, Pin};
 use crate::limits::Limits;
 
-/// What the journal says that counts, at one instant.
+/// The valid rows of the journal at one moment.
 #[derive(Debug, Clone)]
 pub struct QuerySnapshot {
-    /// Keeps the parts readable. Taken before the journal was read.
+    /// The pin that keeps the parts readable, taken before the journal was read.
     pub pin: Pin,
-    /// The parts that count.
+    /// The valid parts.
     pub parts: Vec<Part>,
-    /// The committed rows that are in no part.
+    /// The pending rows.
     pub pending: Vec<PendingBatch>,
-    /// The trials whose older rows do not count, in `trials` or in every table.
+    /// The retractions of older rows.
     pub retractions: Vec<Retraction>,
-    /// How the points of each sweep are compared, which its rows do not say.
+    /// The ranking rule of each sweep, which its rows do not contain.
     pub ranking_rules: BTreeMap<SweepName, RankingRule>,
 }
 
-/// How the points of a sweep are compared.
+/// The rule that ranks the points of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RankingRule {
-    /// The seeds that the sweep asks for at each point.
+    /// The number of seeds of each point.
     pub seeds: u64,
-    /// Which way its metric improves.
+    /// The goal for the metric of the sweep.
     pub goal: Goal,
 }
 
@@ -80,7 +79,7 @@ pub struct PendingBatch {
     pub batch: RowBatch,
 }
 
-/// Answers queries over one dataset.
+/// Runs queries over one dataset.
 #[derive(Debug)]
 pub struct QueryEngine {
     runtime: Arc<RuntimeEnv>,
@@ -89,12 +88,13 @@ pub struct QueryEngine {
 }
 
 impl QueryEngine {
-    /// An engine over the parts of `dataset`, with temporary files where the system has them.
+    /// Creates an engine over `dataset` with temporary files in the system's directory.
     pub fn new(dataset: &Dataset, limits: Limits) -> Result<Self, Error> {
         Self::with_scratch(dataset, limits, Some(&std::env::temp_dir()))
     }
 
-    /// The same with temporary files in `scratch`, an existing directory, or without any.
+    /// Creates an engine over `dataset` with temporary files in the existing directory `scratch`, or
+    /// without temporary files.
     pub fn with_scratch(
         dataset: &Dataset,
         limits: Limits,
@@ -115,7 +115,7 @@ impl QueryEngine {
             .with_target_partitions(limits.threads)
             .with_default_catalog_and_schema("rheo", "results")
             .with_information_schema(true);
-        // Filters are applied while decoding, so columns that only matching rows need stay packed.
+        // Filters while decoding, so that other columns are decoded for matching rows only.
         config.options_mut().execution.parquet.pushdown_filters = true;
         Ok(Self { runtime, config, dataset: dataset.clone() })
     }
@@ -137,7 +137,7 @@ impl QueryEngine {
         bounds::check_statement(&statement)?;
         let tables =
             state.resolve_table_references(&statement).map_err(|error| Error::invalid(&error))?;
-        // Planned for those only who ask for them, or for all that there is.
+        // Views are planned only if the query names them, or lists all tables.
         let is_wanted = |name: &str| {
             let all = Some("information_schema");
             tables.iter().any(|table| table.table() == name || table.schema() == all)
@@ -163,7 +163,7 @@ impl QueryEngine {
     }
 }
 
-/// The rows of a query, computed as they are asked for. Dropping it ends the query.
+/// The rows of a query, computed on demand. Dropping the stream ends the query.
 pub struct QueryStream {
     stream: SendableRecordBatchStream,
     _snapshot: Arc<QuerySnapshot>,
@@ -181,7 +181,7 @@ impl QueryStream {
         Some(rows.map_err(Error::running))
     }
 
-    /// All rows. For answers that are known to be small.
+    /// Collects all rows of a small result.
     pub async fn collect(mut self) -> Result<Vec<RecordBatch>, Error> {
         let mut all = Vec::new();
         while let Some(rows) = self.next().await {

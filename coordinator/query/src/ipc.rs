@@ -1,9 +1,9 @@
-//! The Arrow IPC streaming format, written by Arrow and read with suspicion.
+//! Arrow IPC streams: written by Arrow, checked before Arrow decodes them.
 //!
-//! The reader of the `arrow` crate panics on some malformed input: types it does not know, buffers
-//! outside the body, a compressed body that claims to be huge. So the framing, the schema and the
-//! layout of the buffers are checked here, and Arrow sees only what it can decode. A stream is a
-//! schema, one record batch and the end, nothing else. No copy is made unless data are misaligned.
+//! The reader of the `arrow` crate panics on some malformed input: unknown types, buffers outside the
+//! body, a compressed body that claims to be huge. So this file checks the framing, the schema and the
+//! layout of the buffers first. A stream is a schema, one record batch and the end mark. Data are
+//! copied only if misaligned.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use bytes::{Buf, Bytes};
 
 use crate::batch::{Error, MAX_BYTES};
 
-/// More values than the largest batch can hold in a bit each.
+/// The most values of a batch, at one bit each.
 #[expect(clippy::cast_possible_wrap, reason = "64 MiB")]
 const MAX_VALUES: i64 = 8 * MAX_BYTES as i64;
 
-/// What precedes the length of every message.
+/// The marker before the length of every message.
 const CONTINUATION: u32 = u32::MAX;
 
-/// Writes `rows` as a stream.
+/// Encodes `rows` as a stream.
 pub(crate) fn encode(rows: &RecordBatch) -> Result<Bytes, Error> {
     let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?;
     let mut writer = StreamWriter::try_new_with_options(Vec::new(), &rows.schema(), options)?;
@@ -33,7 +33,7 @@ pub(crate) fn encode(rows: &RecordBatch) -> Result<Bytes, Error> {
     Ok(writer.into_inner()?.into())
 }
 
-/// The beginning of a stream: its schema, as bytes and read.
+/// The schema of a stream, encoded and decoded.
 #[derive(Debug)]
 pub(crate) struct StreamHeader {
     bytes: Bytes,
@@ -53,8 +53,8 @@ fn take_schema(rest: &mut Bytes) -> Result<Schema, Error> {
     read_schema(&take_message(rest)?.ok_or(Error::Malformed("no schema"))?)
 }
 
-/// Reads a stream of one record batch. One that begins with the bytes of `known` has that schema, which then
-/// need not be read: a commit of one row is nearly all schema.
+/// Decodes a stream of one record batch. A stream that begins with the bytes of `known` has that schema, which
+/// saves decoding it: a batch of one row is nearly all schema.
 pub(crate) fn decode(stream: &Bytes, known: Option<&StreamHeader>) -> Result<RecordBatch, Error> {
     let mut rest = stream.clone();
     let known = known.filter(|known| stream.starts_with(&known.bytes));
@@ -79,13 +79,13 @@ pub(crate) fn decode(stream: &Bytes, known: Option<&StreamHeader>) -> Result<Rec
     Ok(read_record_batch(&body, batch, schema, &HashMap::new(), None, &version)?)
 }
 
-/// A message of the stream: a flatbuffer and the data that it describes.
+/// A message of a stream: a flatbuffer and its data.
 struct IpcMessage {
     header: Bytes,
     body: Bytes,
 }
 
-/// Takes the next message off the stream; none at the mark of its end.
+/// Takes the next message off the stream; none at the end mark.
 fn take_message(rest: &mut Bytes) -> Result<Option<IpcMessage>, Error> {
     let truncated = || Error::Malformed("truncated");
     if rest.try_get_u32_le().map_err(|_| truncated())? != CONTINUATION {
@@ -128,7 +128,7 @@ fn read_schema(message: &IpcMessage) -> Result<Schema, Error> {
     ))
 }
 
-/// Reads a field of one of the types that our tables have.
+/// Decodes a field of a type that our tables use.
 fn read_field(field: ipc::Field<'_>) -> Result<Field, Error> {
     let name = field.name().ok_or(Error::Malformed("a field without a name"))?;
     if field.dictionary().is_some() {
@@ -163,18 +163,18 @@ fn read_field(field: ipc::Field<'_>) -> Result<Field, Error> {
     Ok(Field::new(name, data_type, field.nullable()))
 }
 
-/// Walks the nodes and buffers of a record batch in the order in which Arrow will.
+/// Visits the nodes and buffers of a record batch in Arrow's order.
 struct BufferLayout<'a> {
     nodes: Vec<&'a ipc::FieldNode>,
     buffers: Vec<&'a ipc::Buffer>,
-    /// Where the last buffer ended. Buffers that overlap could make a small body fill the memory,
-    /// because Arrow copies those that are misaligned.
+    /// The end of the previous buffer. Overlapping buffers could make a small body fill the memory,
+    /// because Arrow copies misaligned ones.
     end: i64,
     body: i64,
 }
 
 impl<'a> BufferLayout<'a> {
-    /// Refuses a batch whose nodes or buffers do not fit its schema or its body.
+    /// Refuses a batch whose nodes or buffers do not match its schema or its body.
     fn check(batch: &ipc::RecordBatch<'a>, schema: &Schema, body: &[u8]) -> Result<(), Error> {
         if batch.compression().is_some() {
             return Err(Error::Malformed("compressed"));
@@ -236,7 +236,7 @@ impl<'a> BufferLayout<'a> {
         Ok(length)
     }
 
-    /// Checks that a buffer lies in the body, behind the one before, and returns its length.
+    /// Checks that the next buffer is in the body, after the previous one, and returns its length.
     fn buffer(&mut self) -> Result<i64, Error> {
         let buffer = self.buffers.pop().ok_or(Error::Malformed("too few buffers"))?;
         let (offset, length) = (buffer.offset(), buffer.length());

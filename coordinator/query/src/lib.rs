@@ -1,9 +1,9 @@
-//! Results as Arrow: the tables, the Parquet files that hold them, and SQL over both.
+//! Results as Arrow: tables, Parquet files and SQL.
 //!
-//! The only crate that sees Arrow. Workers [encode] rows (this part compiles without
+//! The only crate that knows Arrow. Workers [encode] rows (this part compiles without
 //! DataFusion and Parquet); the coordinator [checks](parse) them before it accepts a commit,
 //! journals them as opaque bytes, and later has a [`Dataset`] write them into parts. A [`QueryEngine`]
-//! answers SQL over exactly the parts that the journal names plus the rows that are in none yet.
+//! runs SQL over the parts that the journal names and the pending rows.
 
 mod batch;
 mod config;

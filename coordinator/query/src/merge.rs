@@ -1,8 +1,7 @@
-//! Brings rows into the order of parts: by trial, then epoch, then age.
+//! Sort order of parts: by trial, then epoch, then age.
 //!
-//! The order is what makes statistics sharp. A flush sorts in memory, because it is small;
-//! compaction merges parts that are sorted already, holding a few rows of each, because together
-//! they may not fit.
+//! The order makes statistics selective. A flush is small and sorts in memory; compaction merges
+//! sorted parts and holds only a few rows of each, because all rows may not fit into memory.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,10 +17,10 @@ use crate::tables;
 /// Rows per merged batch.
 const OUTPUT: usize = 8192;
 
-/// Where a row belongs: its trial and, in tables that have one, its epoch.
+/// The trial of a row and its epoch, 0 in tables without epochs.
 type SortKey = (u64, i32);
 
-/// Sorts `rows`; those of equal place keep their order.
+/// Sorts `rows` stably by their keys.
 pub(crate) fn sort(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let keys: Vec<SortKey> = (0..rows.num_rows()).map(|row| sort_key(rows, row)).collect();
     let mut order: Vec<usize> = (0..rows.num_rows()).collect();
@@ -32,7 +31,7 @@ pub(crate) fn sort(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 
 fn sort_key(rows: &RecordBatch, row: usize) -> SortKey {
     let trial = rows.column(0).as_primitive::<UInt64Type>().value(row);
-    // Of the columns behind the keys only an epoch is of this type, see `tables`.
+    // Only `epoch` has this type right after the key columns, see `tables`.
     let epoch = rows.column(tables::KEYS.len()).as_primitive_opt::<Int32Type>();
     (trial, epoch.map_or(0, |epoch| epoch.value(row)))
 }
@@ -40,9 +39,9 @@ fn sort_key(rows: &RecordBatch, row: usize) -> SortKey {
 /// Merges sorted inputs, the oldest first, into sorted batches.
 pub(crate) struct SortedMerge<I> {
     inputs: Vec<I>,
-    /// The batch of each input at which it stands, and the row in it.
+    /// The current batch of each input and the next row in it.
     heads: Vec<Option<(RecordBatch, usize)>>,
-    /// The keys of the rows at which the inputs stand.
+    /// The keys of the next rows of all inputs.
     next: BinaryHeap<Reverse<(SortKey, usize)>>,
 }
 
@@ -60,7 +59,7 @@ where
         Ok(merge)
     }
 
-    /// Moves an input to its next batch that has rows.
+    /// Advances an input to its next batch with rows.
     fn refill(&mut self, input: usize) -> Result<(), E> {
         self.heads[input] = None;
         for rows in self.inputs[input].by_ref() {
@@ -74,10 +73,10 @@ where
         Ok(())
     }
 
-    /// The next rows in order; none at the end.
+    /// The next batch of merged rows; none at the end.
     fn advance(&mut self) -> Result<Option<RecordBatch>, E> {
         let mut batches: Vec<RecordBatch> = Vec::new();
-        // Where the present batch of each input is in `batches`.
+        // The index in `batches` of the current batch of each input.
         let mut slots: Vec<Option<usize>> = vec![None; self.inputs.len()];
         let mut picked: Vec<(usize, usize)> = Vec::with_capacity(OUTPUT);
         while picked.len() < OUTPUT {
@@ -128,7 +127,7 @@ mod tests {
     use super::*;
     use crate::{sample, tables};
 
-    /// Rows of `epochs` at these trials and epochs, with their age in `wall_s`.
+    /// Rows of `epochs` with these trials and epochs, and the age in `wall_s`.
     fn rows(keys: &[(u64, i32, u32)]) -> RecordBatch {
         let batches = keys.iter().map(|(trial, epoch, age)| {
             let mut row = sample::epoch(*trial, *epoch);
@@ -141,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_sorted_by_trial_and_epoch_and_keep_their_order_within() {
+    fn rows_are_sorted_stably_by_trial_and_epoch() {
         let mixed = rows(&[(2, 0, 0), (1, 1, 1), (1, 0, 2), (2, -1, 3), (1, 0, 4)]);
         let sorted = rows(&[(1, 0, 2), (1, 0, 4), (1, 1, 1), (2, -1, 3), (2, 0, 0)]);
         assert_eq!(sort(&mixed).unwrap(), sorted);
     }
 
     #[test]
-    fn a_merge_gives_what_sorting_everything_gives() {
+    fn a_merge_equals_a_sort_of_all_rows() {
         // Equal keys in different inputs, batches without rows, an input without batches, and
         // more rows than fit into one batch of the output.
         let parts: Vec<Vec<RecordBatch>> = (0..3)

@@ -1,6 +1,6 @@
-//! Tells our files from those of others.
+//! File names of parts, which tell our files from others.
 
-/// What the name of a part says.
+/// The parsed file name of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PartName {
     pub(crate) first: u64,
@@ -8,7 +8,7 @@ pub(crate) struct PartName {
     pub(crate) generation: u64,
 }
 
-/// Reads a name that [`rheo_core::part::Part::name`] gives; nobody else's files are ever removed.
+/// Parses a name made by [`rheo_core::part::Part::name`]; none for any other, which is never removed.
 pub(crate) fn parse_part(name: &str) -> Option<PartName> {
     let rest = name.strip_prefix("part-")?.strip_suffix(".parquet")?;
     let (range, generation) = match rest.split_once(".c") {
@@ -32,8 +32,8 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The name of the object that holds a part in a bucket, given what the journal calls it: what
-/// comes after its first position is left out, see `dataset::bucket` for why.
+/// The name of a part's object in a bucket: the path of the part up to its first position. See
+/// `dataset::bucket` for the reason.
 pub(crate) fn object_name(part: &str) -> String {
     match part.rsplit_once('-') {
         Some((start, _)) => format!("{start}.parquet"),
@@ -41,13 +41,13 @@ pub(crate) fn object_name(part: &str) -> String {
     }
 }
 
-/// The first position of the rows in an object whose name [`object_name`] gives; nobody else's objects
-/// are ever removed.
+/// Parses the first position in a name made by [`object_name`]; none for any other, which is never
+/// removed.
 pub(crate) fn object_position(name: &str) -> Option<u64> {
     position(name.strip_prefix("part-")?.strip_suffix(".parquet")?)
 }
 
-/// Whether `name` is the name of such an object.
+/// Whether `name` is the name of a part's object.
 pub(crate) fn is_object(name: &str) -> bool {
     object_position(name).is_some()
 }

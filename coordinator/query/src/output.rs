@@ -1,7 +1,7 @@
-//! Answers as people and programs want them: a table for the terminal, CSV, JSON, Parquet, Arrow.
+//! Output formats of query results: tables for the terminal, CSV, JSON, Parquet and Arrow.
 //!
-//! Every format is written as the rows arrive, in bounded memory. CSV and tables, which have no
-//! nested values, show them as JSON.
+//! Every format is written as the rows arrive, in bounded memory. CSV and tables show nested values
+//! as JSON.
 
 pub mod number;
 mod table;
@@ -23,10 +23,10 @@ use parquet::file::properties::WriterProperties;
 
 use table::Table;
 
-/// The formats in which rows come out.
+/// An output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Aligned columns for people; long values and answers are cut.
+    /// Aligned columns for people; long values and results are cut.
     Table,
     /// Comma-separated values with a header.
     Csv,
@@ -63,23 +63,23 @@ impl Format {
     }
 }
 
-/// How much of an answer [`Format::Table`] shows.
+/// The size limit of [`Format::Table`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableSize {
-    /// Rows.
+    /// The number of rows.
     pub rows: usize,
-    /// Characters in a line.
+    /// The number of characters in a line.
     pub width: usize,
 }
 
 impl Default for TableSize {
-    /// Everything.
+    /// No limit.
     fn default() -> Self {
         Self { rows: usize::MAX, width: usize::MAX }
     }
 }
 
-/// Writes the rows of one answer.
+/// Writes one query result.
 pub struct ResultWriter<W: Write + Send> {
     writer: FormatWriter<W>,
 }
@@ -94,7 +94,7 @@ enum FormatWriter<W: Write + Send> {
 }
 
 impl<W: Write + Send> ResultWriter<W> {
-    /// An answer with the columns of `schema`, written to `out`. `size` matters to tables only.
+    /// Creates a writer to `out` with the columns of `schema`. Only tables use `size`.
     pub fn new(format: Format, schema: &SchemaRef, out: W, size: TableSize) -> Result<Self, Error> {
         let json = WriterBuilder::new().with_explicit_nulls(true);
         let mut writer = match format {
@@ -111,7 +111,7 @@ impl<W: Write + Send> ResultWriter<W> {
             Format::Arrow => FormatWriter::Arrow(StreamWriter::try_new(out, schema)?),
         };
         if let FormatWriter::Csv(csv) = &mut writer {
-            // So that an answer without rows has its header too.
+            // A result without rows has a header, too.
             csv.write(&flatten(&RecordBatch::new_empty(Arc::clone(schema)))?)?;
         }
         Ok(Self { writer })
@@ -130,7 +130,7 @@ impl<W: Write + Send> ResultWriter<W> {
         Ok(())
     }
 
-    /// Writes what comes after the last row.
+    /// Writes the end of the output and flushes it.
     pub fn finish(self) -> Result<W, Error> {
         let mut out = match self.writer {
             FormatWriter::Table(mut out, table) => {
@@ -163,7 +163,7 @@ impl<W: Write + Send> std::fmt::Debug for ResultWriter<W> {
     }
 }
 
-/// Nested columns as JSON text, all others as they are.
+/// Converts nested columns to JSON text and keeps all others.
 fn flatten(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let schema = rows.schema();
     let mut fields = Vec::new();
@@ -194,16 +194,16 @@ fn to_json(field: &Arc<Field>, column: &ArrayRef) -> Result<ArrayRef, ArrowError
     Ok(Arc::new(StringArray::from(texts)))
 }
 
-/// Why an answer could not be written.
+/// An error of writing a result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The destination refuses it.
+    /// The destination failed.
     #[error("cannot write the answer")]
     Io(#[from] io::Error),
-    /// The format has no form for a value.
+    /// The format cannot represent a value.
     #[error("cannot write the answer")]
     Arrow(#[from] ArrowError),
-    /// The same, for Parquet.
+    /// The Parquet writer failed.
     #[error("cannot write the answer")]
     Parquet(#[from] ParquetError),
 }
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_rows_is_whole() {
+    fn a_result_without_rows_is_complete() {
         let schema = attempts().schema();
         let empty =
             |format| String::from_utf8(write(format, &[], &schema, TableSize::default())).unwrap();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_values_are_json_where_a_format_has_none() {
+    fn nested_values_are_json_in_flat_formats() {
         let rows = crate::stored_rows::read(&tables::encode_trials(&[sample::trial(2)]).unwrap());
         let config = rows.schema().index_of("config").unwrap();
         let rows = rows.project(&[0, config]).unwrap();

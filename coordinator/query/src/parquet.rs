@@ -1,6 +1,6 @@
-//! Writes the Parquet files. How they are laid out is decided here and nowhere else: zstd, row
-//! groups that one core scans in a moment, statistics per page, and Bloom filters on ids, because
-//! a part of a running sweep holds rows of all its trials, so ranges alone exclude little.
+//! Parquet writer. Only this file decides the layout: zstd, row groups that one core scans in a
+//! moment, statistics per page, and Bloom filters on ids. The filters are needed because a part of a
+//! running sweep holds rows of all its trials, so ranges alone exclude little.
 
 use std::io::Write;
 
@@ -21,18 +21,17 @@ use crate::version::{SCHEMA_VERSION, VERSION_KEY};
 /// The most rows per row group: the unit in which readers share work and skip data.
 const ROW_GROUP: usize = 128 * 1024;
 
-/// The most values per row group. The writer keeps a whole group in memory, and so bounds it also
-/// for the tables of hundreds of columns.
+/// The most values per row group. Bounds the memory of the writer, which keeps a whole group, for
+/// tables with hundreds of columns.
 const ROW_GROUP_VALUES: usize = 4 << 20;
 
 /// The columns with Bloom filters, in the tables that have them.
 const IDS: [&str; 3] = ["trial", "worker", "checkpoint"];
 
-/// How often a Bloom filter may claim an id that is not there.
+/// The false positive rate of a Bloom filter.
 const FALSE_POSITIVES: f64 = 0.01;
 
-/// Writes `rows`, which are sorted by trial, and returns how many there were. A file is not yet
-/// synced.
+/// Writes `rows`, which must be sorted by trial, and returns their number. Does not sync a file.
 pub(crate) fn write<E: From<ParquetError>>(
     file: impl Write + Send,
     table: Table,
@@ -49,7 +48,7 @@ pub(crate) fn write<E: From<ParquetError>>(
     Ok(count)
 }
 
-/// The number of rows in a file, as its footer says.
+/// The number of rows in the footer of a file.
 pub(crate) fn rows(file: impl ChunkReader + 'static) -> Result<u64, ParquetError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
     Ok(u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0))

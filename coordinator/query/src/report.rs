@@ -1,8 +1,8 @@
-//! The questions everybody asks, as SQL that can be pasted and changed.
+//! SQL of common reports, for users to paste and change.
 
 use rheo_core::id::SweepName;
 
-/// The points of a sweep, the best first; `points` counts all of them.
+/// SQL for the points of a sweep, best first; the column `points` counts all of them.
 pub fn leaderboard_sql(sweep: &SweepName, limit: usize) -> String {
     format!(
         "SELECT rank, point, first_trial, outcome, seeds, completed, mean, sd, lowest, highest,\n\
@@ -14,9 +14,9 @@ pub fn leaderboard_sql(sweep: &SweepName, limit: usize) -> String {
     )
 }
 
-/// Mean test accuracy over the completed seeds of a point, for each perturbation: of each task and
-/// kind of network its best point. Repetitions of noise are averaged first. A mean over several
-/// points would mix networks that were trained in different ways.
+/// SQL for the mean test accuracy under each perturbation, over the completed seeds of the best point
+/// of each task and kind of network. Repetitions of noise are averaged first. A mean over several
+/// points would mix networks that were trained differently.
 pub fn robustness_sql(sweep: &SweepName) -> String {
     format!(
         "WITH placed AS (\n\
@@ -42,14 +42,14 @@ pub fn robustness_sql(sweep: &SweepName) -> String {
     )
 }
 
-/// How the points of a sweep compare.
+/// SQL that compares the points of a sweep.
 pub fn points_sql(sweep: &SweepName) -> String {
     format!(
         "select rank, net, swept, outcome, completed, seeds, mean, sd from points where sweep = '{sweep}' order by rank"
     )
 }
 
-/// How each point of a sweep learned, mean over its seeds.
+/// SQL for the learning curve of each point of a sweep, mean over its seeds.
 pub fn curves_sql(sweep: &SweepName) -> String {
     format!(
         "select t.point, e.net, e.epoch, avg(e.val_loss) as val_loss, count(*) as seeds from epochs e join trials t on t.sweep = e.sweep and t.trial = e.trial where e.sweep = '{sweep}' group by t.point, e.net, e.epoch order by t.point, e.net, e.epoch"

@@ -1,9 +1,9 @@
-//! Rows that no longer count.
+//! Retractions of rows.
 //!
-//! A trial that is retried after it ended gets a second row in `trials`; one that starts over, because
-//! rows of it were damaged, gets all of its rows again. Parts are immutable, so the first rows stay
-//! where they are until compaction; until then the journal says that they do not count, and queries
-//! leave them out. Readers in place see both until then.
+//! A trial that is retried after it ended gets a second row in `trials`; a trial that starts over,
+//! because rows were damaged, gets all of its rows again. Parts are immutable, so the old rows stay
+//! until compaction. Until then the journal holds a retraction and queries skip the old rows; readers
+//! of the files see both.
 
 use std::collections::BTreeSet;
 
@@ -16,15 +16,14 @@ use rheo_core::id::SweepName;
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
 
-/// The trials whose rows in `part` do not count.
+/// The trials whose rows in `part` are retracted.
 pub(crate) fn retracted(part: &Part, retractions: &[Retraction]) -> BTreeSet<u64> {
     let mut trials = retracted_before(&part.table, &part.sweep, part.last, retractions);
     trials.retain(|trial| part.may_hold(*trial));
     trials
 }
 
-/// The trials that do not count among the rows of `table` and `sweep` that were journaled up to
-/// `position`.
+/// The retracted trials among the rows of `table` and `sweep` that were journaled up to `position`.
 pub(crate) fn retracted_before(
     table: &TableName,
     sweep: &SweepName,
@@ -37,7 +36,7 @@ pub(crate) fn retracted_before(
     retractions.iter().filter(concerns).map(|retraction| retraction.trial.index).collect()
 }
 
-/// The rows that are not of `retracted` trials.
+/// Removes the rows of `retracted` trials.
 pub(crate) fn apply(
     rows: &RecordBatch,
     retracted: &BTreeSet<u64>,

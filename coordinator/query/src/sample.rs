@@ -1,4 +1,4 @@
-//! Rows for tests and benches: plain, different from each other, and predictable from their trial.
+//! Sample rows for tests and benches, distinct and determined by their trial.
 
 #[path = "sample/analyses.rs"]
 mod analyses;
@@ -12,7 +12,7 @@ use rheo_model::row::{EpochRow, EvaluationRow, Rows, ShapeRow, Summary};
 use rheo_query::{AttemptRow, TrialKeys, TrialRow};
 use serde_json::Value;
 
-/// Trials alternate between three kinds of network and two seeds.
+/// A configuration; trials alternate between three kinds of network and two seeds.
 pub(crate) fn config(trial: u64) -> TrialConfig {
     let mut config = TrialConfig { seed: 400 + trial % 2, ..TrialConfig::default() };
     config.network.kind = [NetworkKind::Homogeneous, NetworkKind::Adaptive, NetworkKind::Relu]
@@ -25,7 +25,7 @@ pub(crate) fn config(trial: u64) -> TrialConfig {
     config
 }
 
-/// A configuration as trials have it.
+/// The resolved form of a configuration.
 pub(crate) fn resolved(config: &TrialConfig) -> Value {
     let given = serde_json::to_value(config).unwrap_or_default();
     networks::workloads().schema(&networks::NAME).resolve(&given).unwrap_or_default()
@@ -56,7 +56,7 @@ pub(crate) fn epoch(trial: u64, epoch: i32) -> EpochRow {
     }
 }
 
-/// Between 0 and 1, different for neighbouring trials.
+/// An accuracy between 0 and 1, different for neighbouring trials.
 pub(crate) fn accuracy(trial: u64) -> f64 {
     (trial * 7919 % 1000) as f64 / 1000.0
 }

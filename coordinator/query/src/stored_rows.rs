@@ -1,4 +1,4 @@
-//! Rows as the journal keeps them, read: streams of workers, and what the coordinator has packed.
+//! Decoding of journaled rows: streams of workers and packed rows of the coordinator.
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use crate::batch::{self, Error};
 use crate::packed_rows::is_packed;
 use crate::tables::{self, AttemptRow, LogRows, TrialRow};
 
-/// The rows of `batches` of `table`, in order. Neighbours that the coordinator made become one.
+/// Decodes `batches` of `table` in order. Adjacent packed batches become one record batch.
 pub(crate) fn decode(table: Table, batches: &[Bytes]) -> Result<Vec<RecordBatch>, Error> {
     let mut decoded = Vec::new();
     for run in batches.chunk_by(|one, next| is_packed(one) && is_packed(next)) {
@@ -22,14 +22,14 @@ pub(crate) fn decode(table: Table, batches: &[Bytes]) -> Result<Vec<RecordBatch>
     Ok(decoded)
 }
 
-/// Checks that `batch`, which was accepted once, can still be read and has its number of rows.
+/// Checks that an accepted `batch` can still be decoded and has its number of rows.
 pub fn check_readable(batch: &RowBatch) -> Result<(), Error> {
     let rows = decode(Table::try_from(&batch.table)?, std::slice::from_ref(&batch.ipc))?;
     let rows = rows.iter().map(|rows| rows.num_rows() as u64).sum::<u64>();
     if rows == batch.rows { Ok(()) } else { Err(Error::Malformed("another number of rows")) }
 }
 
-/// The rows of `batch`.
+/// Decodes `batch`.
 #[cfg(test)]
 pub(crate) fn read(batch: &RowBatch) -> RecordBatch {
     let table = Table::try_from(&batch.table).unwrap();
@@ -64,7 +64,7 @@ mod tests {
     use crate::sample;
 
     #[test]
-    fn rows_of_the_coordinator_come_back_together_and_in_order() {
+    fn packed_batches_are_decoded_together_and_in_order() {
         let one = tables::encode_trials(&[sample::trial(1), sample::trial(2)]).unwrap();
         let other = tables::encode_trials(&[sample::trial(3)]).unwrap();
         let stream =
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(decoded.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [3, 1, 1]);
         let all = [1, 2, 3, 4, 3].map(sample::trial);
         let schema = tables::schema(Table::Trials);
-        // Streams name the version of the schemas besides.
+        // Streams also carry the schema version.
         let plain = |rows: &RecordBatch| {
             RecordBatch::try_new(Arc::clone(&schema), rows.columns().to_vec()).unwrap()
         };
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_comes_back_with_every_value() {
+    fn packed_rows_round_trip() {
         let mut trial = sample::trial(1);
         trial.objective = Some(f64::NAN);
         trial.error = Some("loss is NaN".to_owned());
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_neither_kind_are_refused() {
+    fn invalid_bytes_are_refused() {
         let trial = tables::encode_trials(&[sample::trial(1)]).unwrap().ipc;
         assert!(decode(Table::Trials, &[trial.slice(..trial.len() - 1)]).is_err());
         assert!(decode(Table::Attempts, std::slice::from_ref(&trial)).is_err());

@@ -1,12 +1,11 @@
-//! The tables of the results: what columns each has and how its rows become Arrow.
+//! Tables of the results: their columns, and the conversion of their rows to Arrow.
 //!
-//! One file per table holds its columns; adding a table is copying such a file. A column list is
-//! the single source of the Arrow schema, of the Parquet files and of docs/results.md, and rows are
-//! encoded through their serde names, so a row type and its columns cannot drift apart unnoticed.
+//! One file per table holds its columns; to add a table, copy such a file. The column list is the
+//! single source of the Arrow schema, the Parquet files and docs/results.md. Rows are encoded by their
+//! serde names, so that a mismatch of row type and columns is an error.
 //!
-//! Schemas evolve by one rule: tables and columns (and fields of `config`) are only added, and columns
-//! added nullable.
-//! A part or batch of an older version reads with nulls in what it lacks, see `conform`.
+//! Schemas evolve by one rule: tables, columns and fields of `config` are only added, and added columns
+//! are nullable. Parts and batches of older versions read as null in missing columns, see `conform`.
 
 mod activation_curves;
 mod adaptation;
@@ -47,19 +46,19 @@ use crate::config;
 /// One column of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What its values are.
+    /// The type of the values.
     pub kind: ColumnType,
-    /// Whether a value can be absent.
+    /// Whether values can be null.
     pub nullable: bool,
-    /// The unit of its values; empty where they have none.
+    /// The unit of the values; empty without one.
     pub unit: &'static str,
-    /// What it says.
+    /// The meaning of the values.
     pub meaning: &'static str,
 }
 
-/// What the values of a column are.
+/// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnType {
     /// Unsigned integers of 64 bits.
@@ -70,11 +69,11 @@ pub enum ColumnType {
     I32,
     /// Floating-point numbers of 64 bits.
     F64,
-    /// Truth values.
+    /// Booleans.
     Bool,
     /// UTF-8 text.
     Str,
-    /// Instants, in milliseconds, UTC.
+    /// Timestamps, in milliseconds, UTC.
     Time,
     /// The configuration of a trial: a struct with the fields of a sweep file.
     Config,
@@ -109,8 +108,8 @@ impl ColumnType {
     }
 }
 
-/// The columns of `table` as its files hold them. In SQL, `sweep` comes before them: in files it is
-/// the name of the directory.
+/// The columns of `table` in its files. In SQL, `sweep` comes before them; for files it is the name
+/// of the directory.
 pub fn columns(table: Table) -> impl Iterator<Item = Column> {
     let own: &[Column] = match table {
         Table::Trials => &trials::COLUMNS,
@@ -149,10 +148,10 @@ pub fn schema(table: Table) -> SchemaRef {
     Arc::clone(&SCHEMAS[table as usize])
 }
 
-/// The time zone of instants.
+/// The time zone of timestamps.
 pub(crate) const UTC: &str = "UTC";
 
-/// The columns with which every table begins.
+/// The first columns of every table.
 pub(crate) const KEYS: [Column; 4] = [
     required("trial", ColumnType::U64, "", "the trial, counted from 0 in its sweep"),
     required("task", ColumnType::Str, "", "`task.kind`"),

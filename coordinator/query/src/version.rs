@@ -1,7 +1,7 @@
 //! The version of the schemas.
 
-/// The version of the schemas; it grows by one whenever a column is added anywhere.
+/// The version of the schemas; grows by one with every added column.
 pub const SCHEMA_VERSION: u32 = 6;
 
-/// Under which name files and batches state [`SCHEMA_VERSION`].
+/// The metadata key of [`SCHEMA_VERSION`] in files and batches.
 pub(crate) const VERSION_KEY: &str = "rheo.schema";

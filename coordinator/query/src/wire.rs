@@ -1,6 +1,6 @@
-//! Answers on their way from the coordinator to a client: an Arrow IPC stream in pieces.
+//! Query results between coordinator and client: an Arrow IPC stream in chunks.
 //!
-//! The pieces may be cut anywhere, so that each fits into a message whatever the rows are.
+//! Chunks may end anywhere, so that each fits into a message whatever the rows.
 
 use arrow::buffer::Buffer;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -10,10 +10,10 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
-/// The most bytes in a piece.
+/// The largest chunk, in bytes.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Turns an answer into pieces.
+/// Encodes a result in chunks.
 pub struct ChunkEncoder {
     writer: StreamWriter<Vec<u8>>,
 }
@@ -25,23 +25,23 @@ impl std::fmt::Debug for ChunkEncoder {
 }
 
 impl ChunkEncoder {
-    /// An answer with these columns.
+    /// Creates an encoder for rows of `schema`.
     pub fn new(schema: &Schema) -> Result<Self, ArrowError> {
         Ok(Self { writer: StreamWriter::try_new(Vec::new(), schema)? })
     }
 
-    /// The pieces of the schema, which are otherwise the first ones of the rows.
+    /// The chunks of the schema. Without this call they precede the first rows.
     pub fn begin(&mut self) -> Vec<Bytes> {
         pieces(std::mem::take(self.writer.get_mut()))
     }
 
-    /// The pieces of some rows.
+    /// The chunks of some rows.
     pub fn encode(&mut self, rows: &RecordBatch) -> Result<Vec<Bytes>, ArrowError> {
         self.writer.write(rows)?;
         Ok(pieces(std::mem::take(self.writer.get_mut())))
     }
 
-    /// The last pieces.
+    /// The last chunks.
     pub fn finish(self) -> Result<Vec<Bytes>, ArrowError> {
         Ok(pieces(self.writer.into_inner()?))
     }
@@ -56,24 +56,24 @@ fn pieces(bytes: Vec<u8>) -> Vec<Bytes> {
     pieces
 }
 
-/// Puts an answer together again.
+/// Decodes a result from its chunks.
 #[derive(Debug, Default)]
 pub struct ChunkDecoder {
     decoder: StreamDecoder,
 }
 
 impl ChunkDecoder {
-    /// A decoder that has seen nothing.
+    /// Creates a decoder.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The columns, once the first pieces are there.
+    /// The columns, once the first chunks are decoded.
     pub fn schema(&self) -> Option<SchemaRef> {
         self.decoder.schema()
     }
 
-    /// Takes the next piece and returns the rows that it completes. The pieces must come from an
+    /// Decodes the next chunk and returns the rows that it completes. The chunks must come from a
     /// [`ChunkEncoder`].
     pub fn decode(&mut self, piece: Bytes) -> Result<Vec<RecordBatch>, ArrowError> {
         let mut piece = Buffer::from(piece);
@@ -84,7 +84,7 @@ impl ChunkDecoder {
         Ok(rows)
     }
 
-    /// Refuses an answer that ends in the middle of something.
+    /// Refuses a result that is truncated.
     pub fn finish(mut self) -> Result<(), ArrowError> {
         self.decoder.finish()
     }
@@ -96,7 +96,7 @@ mod tests {
     use crate::{sample, tables};
 
     #[test]
-    fn an_answer_survives_being_cut_into_pieces() {
+    fn a_result_round_trips_in_chunks() {
         let trials: Vec<_> = (0..5_000).map(sample::trial).collect();
         let rows = crate::stored_rows::read(&tables::encode_trials(&trials).unwrap());
         let mut encoder = ChunkEncoder::new(&rows.schema()).unwrap();
@@ -114,11 +114,11 @@ mod tests {
 
         let mut decoder = ChunkDecoder::new();
         decoder.decode(pieces[0].clone()).unwrap();
-        assert!(decoder.finish().is_err(), "the answer ends in the middle");
+        assert!(decoder.finish().is_err(), "the result is truncated");
     }
 
     #[test]
-    fn an_answer_without_rows_has_columns() {
+    fn a_result_without_rows_has_columns() {
         let schema = tables::schema(rheo_model::row::Table::Epochs);
         let mut decoder = ChunkDecoder::new();
         for piece in ChunkEncoder::new(&schema).unwrap().finish().unwrap() {

@@ -1,55 +1,55 @@
-//! Why rows could not be encoded or were not accepted.
+//! Errors of batches.
 
 use arrow::error::ArrowError;
 use rheo_model::row::UnknownTable;
 
 use crate::version::SCHEMA_VERSION;
 
-/// The most bytes that [`parse`](super::parse) looks at.
+/// The largest batch that [`parse`](super::parse) accepts, in bytes.
 pub const MAX_BYTES: usize = 64 << 20;
 
-/// Why rows could not be encoded or were not accepted.
+/// An error of encoding rows or of checking a batch.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// More bytes than a commit can have.
+    /// The batch exceeds [`MAX_BYTES`].
     #[error("a batch of {bytes} bytes is too large (at most {max})", max = MAX_BYTES)]
     TooLarge {
-        /// How many there are.
+        /// The size of the batch, in bytes.
         bytes: usize,
     },
-    /// Not a well-formed stream of one record batch.
+    /// The bytes are not a well-formed stream of one record batch.
     #[error("not a batch: {0}")]
     Malformed(&'static str),
-    /// Rows of a table that this version does not know.
+    /// This version does not know the table.
     #[error(transparent)]
     Table(#[from] UnknownTable),
-    /// The columns are not those of the table.
+    /// The columns differ from those of the table.
     #[error("not the columns of table `{table}` in version {ours} of the schemas: `{version}`",
         ours = SCHEMA_VERSION)]
     Schema {
         /// The table.
         table: &'static str,
-        /// The version of the schemas that the sender names.
+        /// The schema version of the sender.
         version: String,
     },
-    /// No row.
+    /// The batch has no rows.
     #[error("a batch without rows")]
     Empty,
-    /// A row of something else than the trial.
+    /// A row belongs to another trial.
     #[error("rows that do not belong to trial {trial}: `{column}` differs")]
     Foreign {
-        /// The trial whose rows they should be.
+        /// The expected trial.
         trial: u64,
         /// The key column that differs.
         column: &'static str,
     },
-    /// What the coordinator has made and stored cannot be read.
-    #[error("not rows that a coordinator has made")]
+    /// Packed rows cannot be decoded.
+    #[error("not packed rows of a coordinator")]
     Unpack(#[source] rmp_serde::decode::Error),
-    /// A row cannot be stored: a bug.
+    /// A row cannot be packed: a bug.
     #[error("a row cannot be stored")]
     Pack(#[from] rmp_serde::encode::Error),
-    /// Arrow refuses the data.
+    /// Arrow refused the data.
     #[error("not valid arrow data")]
     Arrow(#[from] ArrowError),
     /// A configuration or swept value has no JSON form.

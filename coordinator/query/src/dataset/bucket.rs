@@ -1,35 +1,34 @@
-//! A dataset in a bucket of object storage, kept in step with the journal through any crash and any
-//! loss of requests and answers.
+//! A dataset in a bucket of object storage, kept consistent with the journal through any crash and
+//! any lost request or reply.
 //!
 //! ```text
-//! <prefix>/<table>/sweep=<name>/part-<first>.parquet     read by anybody, at any time
-//! <prefix>/.staging/...                                  everything that does not count
+//! <prefix>/<table>/sweep=<name>/part-<first>.parquet     valid parts, readable at any time
+//! <prefix>/.staging/...                                  objects that are not valid parts
 //! ```
 //!
-//! What there is to build on: one object appears, is replaced and disappears in one step, and a
-//! write can be conditional on that no object of that name exists. There is no rename, and no step
-//! that concerns two objects.
+//! A bucket creates, replaces and removes one object atomically, and a write can require that no
+//! object of that name exists. It has no rename and no atomic change of two objects.
 //!
-//! **A new part** is one conditional write, then the caller journals it. An object is named for the
-//! first journal position of its rows alone. So two writes of the same rows can never both succeed,
-//! not even where a request that was given up reaches the bucket much later, when more rows have
-//! come and the part is longer: whichever comes second is refused. If it was the same write, it has
-//! succeeded; if the object is a leftover, [`BucketDataset::recover`] removes it, since all its rows are
-//! pending in the journal, and the next try succeeds.
+//! **A new part** is one conditional write; then the caller journals it. The name of an object
+//! contains only the first journal position of its rows. So two writes of the same rows can never
+//! both succeed, not even if an abandoned request reaches the bucket later, when the part has become
+//! longer: the second one is refused. If both wrote the same bytes, the write counts as successful. If the
+//! object is a leftover, [`BucketDataset::recover`] removes it, because all its rows are pending, and the
+//! next write succeeds.
 //!
-//! **Parts are never merged**: readers in place would see rows twice, or not at all, in between.
+//! **Parts are never merged**, because readers in place would see rows twice or not at all meanwhile.
 //!
-//! **Rows that no longer count** are removed from a part by replacing its object:
+//! **Retracted rows** are removed from a part by replacing its object:
 //!
-//! 1. [`BucketDataset::compact`] writes the new object to `.staging`, under a name with a generation more;
-//! 2. the caller journals the new list of parts: from here on they count, and queries find
-//!    the new ones in `.staging`;
-//! 3. [`BucketDataset::publish`] copies it over the old one, when no query reads that, and removes it from
-//!    `.staging`.
+//! 1. [`BucketDataset::compact`] writes the new object to `.staging`, under the next generation;
+//! 2. the caller journals the new list of parts: now the new parts are valid, and queries find them
+//!    in `.staging`;
+//! 3. [`BucketDataset::publish`] copies the new object over the old one, once no query reads that, and
+//!    removes it from `.staging`.
 //!
-//! A crash after 2 leaves an object in `.staging` that the journal names: [`BucketDataset::recover`]
-//! publishes it. Any other is removed. An object in the place of a part whose rows the journal does
-//! not know is moved to `<prefix>/.orphaned-<date>/`.
+//! After a crash, [`BucketDataset::recover`] publishes objects in `.staging` that the journal names and
+//! removes all others. An object that looks like a part but has unknown rows is moved to
+//! `<prefix>/.orphaned-<date>/`.
 
 mod inspect;
 
@@ -63,12 +62,12 @@ use crate::parquet as file;
 use crate::retraction::{self, retracted};
 use crate::tables;
 
-/// Up to so many bytes a part goes to the bucket in one request. A larger one is uploaded aside, in
-/// pieces of this size, and then copied on the condition that its name is free: the completion of
-/// an upload in pieces is not conditional everywhere.
+/// The largest part written in one request, in bytes. A larger part is uploaded to `.staging` in
+/// chunks of this size and then copied if its name is free, because the completion of a multipart
+/// upload cannot be conditional everywhere.
 const SINGLE: usize = 8 << 20;
 
-/// Pieces on their way at the same time.
+/// The number of concurrent chunks of an upload.
 const IN_FLIGHT: usize = 4;
 
 /// The results under a prefix of a bucket.
@@ -76,13 +75,13 @@ pub(super) struct BucketDataset {
     store: Arc<dyn ObjectStore>,
     url: String,
     runtime: Handle,
-    /// As many references as there are pins, and one.
+    /// Shared by all pins, so its reference count is the number of pins plus one.
     pins: Arc<()>,
-    /// What the journal knows and readers in place do not see yet.
+    /// Published compactions that readers in place do not see yet.
     waiting: Mutex<Vec<Compaction>>,
-    /// Objects of writes that were given up and whose requests may still reach the bucket.
+    /// Objects of failed writes whose requests may still reach the bucket.
     given_up: Mutex<BTreeSet<String>>,
-    /// Objects that the journal named and that nothing is left of.
+    /// Objects of former parts without remaining rows.
     emptied: Mutex<BTreeSet<String>>,
 }
 
@@ -133,7 +132,7 @@ impl BucketDataset {
         Ok(part)
     }
 
-    /// Writes the object of a new part, unless there is one.
+    /// Writes the object of a new part, if it does not exist.
     fn create(&self, part: &Part, bytes: &Bytes) -> Result<(), Error> {
         let key = object_name(&part.path());
         let created = if bytes.len() <= SINGLE {
@@ -146,10 +145,10 @@ impl BucketDataset {
         let error = match created {
             Ok(()) => return Ok(()),
             Err(StoreError::AlreadyExists { source, .. }) => match self.get(&key) {
-                // This very write has reached the bucket before, and its answer was lost.
+                // The same write succeeded before, and its reply was lost.
                 Ok(found) if found == *bytes => return Ok(()),
                 Ok(_) => return Err(Error::Conflict { path: self.path(&key) }),
-                // Another conditional write was under way, and did not succeed either.
+                // A concurrent conditional write failed, too.
                 Err(_) => StoreError::Generic { store: "bucket", source },
             },
             Err(error) => error,
@@ -163,12 +162,12 @@ impl BucketDataset {
         let aside = Path::from(format!("{STAGING}/{table}-{sweep}-{}.tmp", part.name()));
         self.upload(&aside, bytes).await?;
         let copied = self.store.copy_if_not_exists(&aside, &Path::from(key)).await;
-        // What cannot be removed now is at the next start.
+        // A leftover is removed at the next start.
         let _ = self.store.delete(&aside).await;
         copied
     }
 
-    /// Writes an object, over another if there is one; in pieces if it is large.
+    /// Writes or replaces an object; in chunks if it is large.
     async fn upload(&self, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
         if bytes.len() <= SINGLE {
             return self.store.put(path, bytes.into()).await.map(drop);
@@ -209,7 +208,7 @@ impl BucketDataset {
             if let Some(part) = known.parts.iter().find(|part| part.path() == staged) {
                 self.put_in_place(part)?;
             } else if is_part(name(&path)) || path.ends_with(".parquet.tmp") {
-                // Nothing but a copy without some rows: the part that it was to replace is in place.
+                // A copy without retracted rows; the original is still in place.
                 self.remove(path, &mut recovered.removed)?;
             }
         }
@@ -235,7 +234,7 @@ impl BucketDataset {
         Ok(recovered)
     }
 
-    /// Whether an object holds pending rows and nothing else.
+    /// Whether an object holds only pending rows.
     fn is_pending(&self, key: &str, known: &JournalContents) -> bool {
         let mut steps = key.split('/');
         let table = steps.next().and_then(|table| TableName::parse(table).ok());
@@ -249,7 +248,7 @@ impl BucketDataset {
         })
     }
 
-    /// Moves an object to where nobody takes it for a part.
+    /// Moves an object to the hidden folder `aside`.
     fn set_aside(
         &self,
         key: String,
@@ -261,7 +260,7 @@ impl BucketDataset {
             self.store.copy_if_not_exists(&Path::from(key.as_str()), &Path::from(target.as_str())),
         );
         match copied {
-            // A second one of that name on one day; the first is not written over.
+            // Another object of that name was set aside today; it must not be overwritten.
             Err(StoreError::AlreadyExists { .. })
                 if self.get(&key).ok() != self.get(&target).ok() =>
             {
@@ -316,8 +315,7 @@ impl BucketDataset {
         }))
     }
 
-    /// Removes what writes of this process left that were given up and reached the bucket all the
-    /// same.
+    /// Removes objects of failed writes of this process that reached the bucket after all.
     fn remove_given_up(&self, parts: &[Part]) -> Result<(), Error> {
         let given_up = lock(&self.given_up).clone();
         for key in given_up {
@@ -328,8 +326,8 @@ impl BucketDataset {
         Ok(())
     }
 
-    /// Stages a part without its rows that do not count; the part itself if it has none, none if
-    /// no row is left.
+    /// Stages a part without its retracted rows. Returns the same part if it has none, and none if
+    /// no row remains.
     fn rewrite(&self, part: &Part, retractions: &[Retraction]) -> Result<Option<Part>, Error> {
         let retracted = retracted(part, retractions);
         if retracted.is_empty() {
@@ -370,7 +368,7 @@ impl BucketDataset {
     /// See [`super::Dataset::clear_retired`].
     pub(super) fn clear_retired(&self) -> Result<(), Error> {
         let mut waiting = self.waiting();
-        // A query that starts from here on reads a journal that names the new parts.
+        // A query that starts now reads a journal that names the new parts.
         while Arc::strong_count(&self.pins) == 1
             && let Some(Compaction { old, new, .. }) = waiting.last()
         {
@@ -400,7 +398,7 @@ impl BucketDataset {
         Ok(())
     }
 
-    /// Lets the staged object of `part` take the place of the present one, in one step.
+    /// Replaces the object of `part` by its staged one, atomically.
     fn put_in_place(&self, part: &Part) -> Result<(), Error> {
         let (staged, key) = (staged(part), object_name(&part.path()));
         let (from, to) = (Path::from(staged.as_str()), Path::from(key.as_str()));
@@ -409,7 +407,7 @@ impl BucketDataset {
         self.remove(staged, &mut Vec::new())
     }
 
-    /// The objects under `directory` with their sizes.
+    /// The sizes of the objects under `directory`.
     fn list(&self, directory: &str) -> Result<BTreeMap<String, u64>, Error> {
         let prefix = Path::from(directory);
         let listed = self.wait(async {
@@ -451,7 +449,7 @@ impl BucketDataset {
         Error::Busy { path: PathBuf::from(self.path(directory)) }
     }
 
-    /// An object as people and other readers write it.
+    /// The URL of an object.
     fn path(&self, key: &str) -> String {
         format!("{}/{key}", self.url)
     }
@@ -465,7 +463,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The file of a part; fills in its rows, trials, bytes and digest.
+/// Encodes the file of a part, and sets its rows, trials, bytes and digest.
 fn encode(part: &mut Part, rows: RecordBatch) -> Result<Bytes, Error> {
     let mut bytes = Vec::new();
     part.trials = TrialRanges::default();
@@ -477,7 +475,7 @@ fn encode(part: &mut Part, rows: RecordBatch) -> Result<Bytes, Error> {
     Ok(bytes.into())
 }
 
-/// Where a part is that is not in its place yet.
+/// The path of a staged part.
 fn staged(part: &Part) -> String {
     format!("{STAGING}/{}", part.path())
 }
@@ -486,7 +484,7 @@ fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// Whether an object in the tree of a table is one that only we write.
+/// Whether an object in the folder of a table has the name of a part.
 fn is_ours(key: &str) -> bool {
     let mut steps = key.split('/').skip(1);
     let sweep = steps.next().and_then(|step| step.strip_prefix("sweep="));

@@ -1,36 +1,35 @@
-//! A dataset in a directory: the tree of parts, kept in step with the journal through any crash.
+//! A dataset in a directory, kept consistent with the journal through any crash.
 //!
 //! ```text
-//! results/<table>/sweep=<name>/part-<first>-<last>.parquet     read by anybody, at any time
-//! results/.staging/...                                         everything that does not count
-//! results.orphaned-<date>/...                                  parts whose rows the journal does not know
+//! results/<table>/sweep=<name>/part-<first>-<last>.parquet     valid parts, readable at any time
+//! results/.staging/...                                         files that are not valid parts
+//! results.orphaned-<date>/...                                  files with rows that the journal does not know
 //! ```
 //!
-//! The journal says which parts count. Nothing under
-//! `.staging` is seen by readers of a table, and it is on the same file system, so a finished file
-//! or directory enters the tree by one rename.
+//! The journal names the valid parts. Readers of a table do not see `.staging`, which is on the same
+//! file system, so that a finished file or directory enters the tree by one rename.
 //!
-//! **A new part** is written in `.staging`, synced, renamed into the tree; then the caller journals
-//! it. A crash before the rename leaves a staged file, a crash after it a part that the journal
-//! does not name: [`DirectoryDataset::recover`] removes both, and the rows are still pending in the journal.
-//! Readers in place may see such a part for the moment until the journal names it; it holds
-//! committed rows that are in no other part, so they still see no row twice.
+//! **A new part** is written in `.staging`, synced and renamed into the tree; then the caller journals
+//! it. A crash before the rename leaves a staged file, a crash after it a part that the journal does
+//! not name: [`DirectoryDataset::recover`] removes both, and the rows are still pending in the journal.
+//! Readers in place may see such a part before the journal names it; its committed rows are in no
+//! other part, so they still see no row twice.
 //!
-//! **Compaction** is in `compact`: it prepares a whole new directory of a sweep, the caller
-//! journals the new list of parts, and only then are the two directories exchanged.
+//! **Compaction** (in `compact`) prepares a whole new directory of a sweep, the caller journals the
+//! new list of parts, and then the two directories are exchanged.
 //!
-//! **After a crash** every directory of a sweep is in one of these states, and
-//! [`DirectoryDataset::recover`] tells them apart by comparing names with the journal:
+//! **After a crash** every directory of a sweep is in one of these states, which
+//! [`DirectoryDataset::recover`] distinguishes by the names in the journal:
 //!
-//! | the journal names | in the tree | in `.staging` | so |
+//! | the journal names | in the tree | in `.staging` | recovery |
 //! |---|---|---|---|
 //! | the old parts | the old parts | incomplete or complete new ones | remove the new ones |
 //! | the new parts | the old parts | the new parts | exchange, remove the old ones |
 //! | the new parts | the new parts | some or all old ones | remove the old ones |
 //!
-//! No row is lost, because files are removed only after everything that the journal names is in
-//! the tree, and none is doubled, because then nothing else is. New names never equal old ones
-//! (see `rheo_core::part`), except for files that compaction leaves as they are, which are in both.
+//! No row is lost, because files are removed only after all parts that the journal names are in the
+//! tree; no row is doubled, because then the tree has no other parts. New names never equal old ones
+//! (see `rheo_core::part`), except of files that a compaction keeps, which are in both directories.
 
 mod compact;
 mod disk;
@@ -59,31 +58,31 @@ use super::{
 use crate::names::{self, is_part};
 use crate::parquet as file;
 
-/// The results on a local path. One process at a time may change them, any may read them.
+/// The results on a file system. One process at a time may change them; any process may read them.
 #[derive(Debug)]
 pub(super) struct DirectoryDataset {
     disk: Disk,
-    /// As many references as there are pins, and one.
+    /// Shared by all pins, so its reference count is the number of pins plus one.
     pins: Arc<()>,
-    /// Staged directories of parts that no longer count but may still be read by pinned queries.
+    /// Staged directories of replaced parts that pinned queries may still read.
     retired: Mutex<Vec<String>>,
 }
 
 impl DirectoryDataset {
-    /// The dataset at `root`, which is made when the first part is written.
+    /// Creates a dataset at `root`. Writing the first part creates the directory.
     pub(super) fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
-        // What is opened later must not depend on where the process is then.
+        // Independent of later changes of the working directory.
         let root = std::path::absolute(&root).unwrap_or(root);
         Self { disk: Disk::new(root), pins: Arc::new(()), retired: Mutex::new(Vec::new()) }
     }
 
-    /// Its directory.
+    /// The directory.
     pub(super) fn root(&self) -> PathBuf {
         self.disk.path("")
     }
 
-    /// Whether there is anything in the directories of the tables.
+    /// Whether any file exists in the directories of the tables.
     pub(super) fn has_parts(&self) -> bool {
         let entries = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
         entries(self.root())
@@ -92,8 +91,7 @@ impl DirectoryDataset {
             .any(|sweep| entries(sweep.path()).next().is_some())
     }
 
-    /// Protects all parts that the journal names now from removal. Take it before reading the
-    /// journal.
+    /// See [`super::Dataset::pin`].
     pub(super) fn pin(&self) -> Pin {
         Pin(Arc::clone(&self.pins))
     }
@@ -114,8 +112,8 @@ impl DirectoryDataset {
         Ok(part)
     }
 
-    /// Writes a file of `part` at `path` and fills in its rows and bytes; durable on return, except
-    /// for its name.
+    /// Writes the file of `part` at `path`, and sets its rows, trials, bytes and digest. The content is
+    /// durable on return, the name is not.
     fn write_file(
         &self,
         path: &str,
@@ -138,13 +136,13 @@ impl DirectoryDataset {
         });
         part.trials = trials;
         if written.is_err() {
-            // A disk that is full stays less full. What cannot be removed now is at the next start.
+            // Frees space on a full disk. A leftover is removed at the next start.
             let _ = self.disk.remove(path);
         }
         written
     }
 
-    /// See [`super::Dataset::unknown_files`]. What is staged is nobody's results.
+    /// See [`super::Dataset::unknown_files`]. Skips staged files.
     pub(super) fn unknown_files(&self, known: &JournalContents) -> Result<Vec<String>, Error> {
         let mut unknown = Vec::new();
         for (table, sweep) in self.sweeps(known)? {
@@ -179,7 +177,7 @@ impl DirectoryDataset {
         Ok(strays.recovered)
     }
 
-    /// The sweeps that have parts, in the tree, in `.staging` or in the journal.
+    /// The sweeps with parts in the tree, in `.staging` or in the journal.
     fn sweeps(&self, known: &JournalContents) -> Result<BTreeSet<(TableName, SweepName)>, Error> {
         let named = known.parts.iter().map(|part| (part.table.clone(), part.sweep.clone()));
         let mut sweeps: BTreeSet<(TableName, SweepName)> = named.collect();
@@ -203,7 +201,7 @@ impl DirectoryDataset {
         if Arc::strong_count(&self.pins) > 1 {
             return Err(Error::Busy { path: self.disk.path(STAGING) });
         }
-        // What compactions of this process have replaced was named by the journal.
+        // Parts that this process has replaced were named by the journal before.
         for staged in std::mem::take(&mut *self.retired()) {
             self.clear(&staged)?;
         }
@@ -221,7 +219,7 @@ impl DirectoryDataset {
         let named: Vec<&Part> = known.parts.iter().filter(|part| of.has(part)).collect();
         let mut is_gathered = true;
         if !self.find_damaged(&directory, &named)?.is_empty() {
-            // Perhaps the journal knows of a compaction that readers in place do not see yet.
+            // The journal may name a compaction that was not published.
             if self.find_damaged(&staged, &named)?.is_empty() {
                 self.disk.exchange(&directory, &staged)?;
             } else {
@@ -236,7 +234,7 @@ impl DirectoryDataset {
         }
         for name in self.unnamed(&directory, known)? {
             let path = format!("{directory}/{name}");
-            // Replaced by staged parts, for which this is the moment to come into the tree.
+            // The file is replaced by staged parts, which are moved into the tree below.
             let is_replaced = || {
                 let name = names::parse_part(&name).filter(|_| !is_gathered);
                 name.is_some_and(|name| known.is_covered(of, name))
@@ -261,7 +259,7 @@ impl DirectoryDataset {
         Ok(self.disk.remove_empty(&staged)?)
     }
 
-    /// The files in the directory of a sweep that look like parts and that the journal does not name.
+    /// The files in the directory of a sweep that look like parts but that the journal does not name.
     fn unnamed(&self, directory: &str, known: &JournalContents) -> Result<Vec<String>, Error> {
         let files = self.disk.list(directory)?.into_iter().map(|(name, _)| name);
         let is_named = |name: &str| {
@@ -271,7 +269,7 @@ impl DirectoryDataset {
         Ok(files.filter(|name| is_part(name) && !is_named(name)).collect())
     }
 
-    /// Whether a file holds pending rows and nothing else.
+    /// Whether a file holds only pending rows.
     fn is_pending(&self, of: SweepTable<'_>, path: &str, known: &JournalContents) -> bool {
         let name = path.rsplit('/').next().and_then(names::parse_part);
         let rows = File::open(self.disk.path(path)).ok().and_then(|file| file::rows(file).ok());
@@ -280,8 +278,8 @@ impl DirectoryDataset {
         })
     }
 
-    /// Moves the staged ones of `named` into the tree, where nothing else is any more: a damaged part
-    /// kept two directories from being exchanged, and others were written meanwhile.
+    /// Moves the staged files of `named` parts into the tree, where no other parts remain. Needed when
+    /// a damaged part prevented the exchange of directories, and new parts were written since.
     fn gather(&self, directory: &str, named: &[&Part]) -> Result<(), Error> {
         self.disk.create_directory(directory)?;
         for part in named {
@@ -293,7 +291,7 @@ impl DirectoryDataset {
         Ok(())
     }
 
-    /// Those of `parts` that are not whole in `directory`, as far as names and sizes tell.
+    /// The `parts` that are missing in `directory` or have another size.
     fn find_damaged(&self, directory: &str, parts: &[&Part]) -> Result<Vec<DamagedPart>, Error> {
         let files: BTreeMap<String, u64> = self.disk.list(directory)?.into_iter().collect();
         let damaged = parts.iter().filter_map(|part| {
@@ -307,8 +305,8 @@ impl DirectoryDataset {
         Ok(damaged.collect())
     }
 
-    /// Empties a staged directory of this process: parts, which the journal no longer names or does
-    /// not name yet, are removed, other files moved to where people look for them.
+    /// Empties a staged directory: removes parts, which the journal does not name, and moves other
+    /// files back into the tree.
     fn clear(&self, staged: &str) -> Result<(), Error> {
         let directory = staged.trim_start_matches(STAGING).trim_start_matches('/');
         for (name, _) in self.disk.list(staged)? {
@@ -321,7 +319,7 @@ impl DirectoryDataset {
         Ok(self.disk.remove_empty(staged)?)
     }
 
-    /// Moves a file that is no part out of a staged directory.
+    /// Moves a file that is not a part from a staged directory into the tree.
     fn put_back(&self, directory: &str, staged: &str, name: &str) -> Result<(), Error> {
         let path = format!("{directory}/{name}");
         if !self.disk.exists(&path) {
@@ -331,8 +329,8 @@ impl DirectoryDataset {
         Ok(())
     }
 
-    /// Removes the parts that compaction has replaced, unless a query is pinned; then they stay
-    /// until a later call.
+    /// Removes the parts that compactions have replaced, unless a query is pinned; then a later call
+    /// does.
     pub(super) fn clear_retired(&self) -> Result<(), Error> {
         let mut retired = self.retired();
         while Arc::strong_count(&self.pins) == 1
@@ -352,7 +350,7 @@ impl DirectoryDataset {
         }
         for part in parts {
             let directory = Part::directory(&part.table, &part.sweep);
-            // What a compaction had prepared when the sweep was deleted.
+            // A compaction may have staged files when the sweep was deleted.
             let staged = format!("{STAGING}/{directory}");
             for place in [&directory, &staged] {
                 self.disk.remove(&format!("{place}/{}", part.name()))?;

@@ -1,9 +1,8 @@
-//! Whether the files of parts hold what was written to them.
+//! Integrity of the files of parts.
 //!
-//! Bits flip on disks and files are removed by hand. The journal knows the size and the digest of each part;
-//! a part is checked against them when it is first opened after a start, before it is merged into
-//! another part, and by `rheo verify`. What is damaged is refused with its name, never read in
-//! part.
+//! Bits flip on disks, and users remove files. The journal holds the size and the digest of each part;
+//! a part is checked against them when it is first opened after a start, before a merge, and by `rheo
+//! verify`. A damaged part is refused by name and never read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,20 +19,20 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 
-/// Bytes that are read at once.
+/// The size of a read, in bytes.
 const BUFFER: usize = 1 << 20;
 
 /// The defect of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Defect {
-    /// The file is not there.
+    /// The file does not exist.
     Missing,
     /// The file has another size.
     Size {
-        /// The size it has.
+        /// The actual size, in bytes.
         found: u64,
     },
-    /// The bytes are not those that were written.
+    /// The digest of the bytes differs.
     Content,
     /// The file cannot be read.
     Unreadable(String),
@@ -46,19 +45,19 @@ impl Defect {
     }
 }
 
-/// A part whose file does not hold what was written to it.
+/// A part whose file is missing or damaged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub struct DamagedPart {
     /// The part.
     pub part: Part,
-    /// Its file, as people and other readers write it.
+    /// The path or URL of the file.
     pub file: String,
-    /// What is wrong with it.
+    /// The defect.
     pub defect: Defect,
 }
 
 impl DamagedPart {
-    /// What is wrong with the file, as an end of a sentence.
+    /// The defect, as the end of a sentence.
     pub fn detail(&self) -> String {
         match &self.defect {
             Defect::Missing => "is missing".to_owned(),
@@ -86,16 +85,16 @@ impl fmt::Display for DamagedPart {
     }
 }
 
-/// What is known of the files of parts since this process started.
+/// The results of all checks since this process started.
 #[derive(Debug, Default)]
 pub(super) struct IntegrityRegister {
-    /// For each part that was opened, whether it was found whole. Locked while it is being read.
+    /// Whether each checked part was found undamaged, by path. Locked while the part is checked.
     checked: Mutex<BTreeMap<String, Arc<Mutex<bool>>>>,
     damaged: Mutex<BTreeMap<String, DamagedPart>>,
 }
 
 impl IntegrityRegister {
-    /// Has `inspect` look at the part unless it was found whole before.
+    /// Runs `inspect`, unless the part was found undamaged before.
     pub(super) fn once(
         &self,
         part: &Part,
@@ -110,25 +109,25 @@ impl IntegrityRegister {
         Ok(())
     }
 
-    /// Whether the part was found whole before.
+    /// Whether the part was found undamaged before.
     pub(super) fn is_whole(&self, part: &Part) -> bool {
         let cell = lock(&self.checked).get(&part.path()).cloned();
         cell.is_some_and(|cell| *lock(&cell))
     }
 
-    /// The paths of the parts that were found whole, without those that are being read.
+    /// The paths of the parts that were found undamaged, except those being checked.
     pub(super) fn whole(&self) -> Vec<String> {
         let checked = lock(&self.checked).clone();
         let is_whole = |cell: &Arc<Mutex<bool>>| cell.try_lock().is_ok_and(|is_whole| *is_whole);
         checked.into_iter().filter(|(_, cell)| is_whole(cell)).map(|(path, _)| path).collect()
     }
 
-    /// Whether a part is being read.
+    /// Whether a check is running.
     pub(super) fn is_busy(&self) -> bool {
         lock(&self.checked).values().any(|cell| cell.try_lock().is_err())
     }
 
-    /// Remembers that another process found the parts at these paths whole.
+    /// Records that another process found the parts at these paths undamaged.
     pub(super) fn add_whole(&self, paths: Vec<String>) {
         for path in paths {
             lock(&self.damaged).remove(&path);
@@ -137,7 +136,7 @@ impl IntegrityRegister {
         }
     }
 
-    /// Remembers what was found out about a part.
+    /// Records the result of a check.
     pub(super) fn note<T>(&self, part: &Part, found: Result<T, Error>) -> Result<T, Error> {
         match &found {
             Err(Error::Damaged(damaged)) => self.add(damaged),
@@ -151,7 +150,7 @@ impl IntegrityRegister {
         lock(&self.damaged).insert(damaged.part.path(), damaged.clone());
     }
 
-    /// Remembers that of `parts` just these are not there or have another size.
+    /// Records that exactly `absent` of `parts` are missing or have another size.
     pub(super) fn note_absent(&self, parts: &[Part], absent: &[DamagedPart]) {
         let mut damaged = lock(&self.damaged);
         if !damaged.is_empty() {
@@ -168,13 +167,13 @@ impl IntegrityRegister {
         damaged.extend(absent.iter().map(|one| (one.part.path(), one.clone())));
     }
 
-    /// Forgets what is known of a part that no longer counts.
+    /// Drops all results about a part.
     pub(super) fn forget(&self, part: &Part) {
         lock(&self.damaged).remove(&part.path());
         lock(&self.checked).remove(&part.path());
     }
 
-    /// What was found damaged, in the order of paths.
+    /// The damaged parts, by path.
     pub(super) fn damaged(&self) -> Vec<DamagedPart> {
         lock(&self.damaged).values().cloned().collect()
     }
@@ -184,7 +183,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The digest of everything that `source` gives, and its length.
+/// The digest and the length of all bytes of `source`.
 pub(super) fn digest_of(mut source: impl Read) -> io::Result<(Digest, u64)> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; BUFFER];
@@ -202,12 +201,12 @@ pub(super) fn digest_of(mut source: impl Read) -> io::Result<(Digest, u64)> {
     }
 }
 
-/// The digest that `hasher` has come to.
+/// The digest of `hasher`.
 pub(super) fn finish(hasher: &blake3::Hasher) -> Digest {
     Digest::from_bytes(*hasher.finalize().as_bytes())
 }
 
-/// The defect of a file of this size and digest that should hold `part`.
+/// The defect of a file of `part` with this digest and length; none if both match.
 pub(super) fn defect_of(part: &Part, digest: Digest, length: u64) -> Option<Defect> {
     if length != part.bytes {
         return Some(Defect::Size { found: length });
@@ -215,7 +214,7 @@ pub(super) fn defect_of(part: &Part, digest: Digest, length: u64) -> Option<Defe
     part.digest.is_some_and(|expected| expected != digest).then_some(Defect::Content)
 }
 
-/// Writes to `inner` and takes the digest of what is written.
+/// A writer that hashes all bytes it writes.
 pub(super) struct HashingWriter<W> {
     inner: W,
     hasher: blake3::Hasher,
@@ -226,7 +225,7 @@ impl<W> HashingWriter<W> {
         Self { inner, hasher: blake3::Hasher::new() }
     }
 
-    /// The digest of what was written.
+    /// The digest of all written bytes.
     pub(super) fn digest(&self) -> Digest {
         finish(&self.hasher)
     }
@@ -244,7 +243,7 @@ impl<W: Write> Write for HashingWriter<W> {
     }
 }
 
-/// Adds the trials of `rows`, which are in the order of parts.
+/// Adds the trials of sorted `rows`.
 pub(super) fn add_trials(ranges: &mut TrialRanges, rows: &RecordBatch) {
     let trials = rows.column(0).as_primitive::<UInt64Type>();
     trials.values().iter().for_each(|trial| ranges.insert(*trial));

@@ -1,10 +1,9 @@
-//! What the journal knows of the rows of a dataset, and what follows for a file that it does not
-//! name.
+//! Rows that the journal knows, and the decision whether to remove or keep an unnamed file.
 //!
-//! A file may be removed only if that loses nothing: every row of it is pending in the journal, or
-//! in a part that the journal names. Any other file that looks like a part may be somebody's
-//! results: of a newer journal than this one, which was restored from a backup, of another state, or
-//! of a person who put it there. Such a file is set aside, and people are told.
+//! A file may be removed only if no row is lost: every row is pending in the journal or in a part
+//! that the journal names. Any other file that looks like a part may hold results: of a newer journal,
+//! where this one was restored from a backup, of another state, or of a user. Such a file is set aside
+//! and reported.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +14,16 @@ use rheo_core::part::Part;
 use super::DamagedPart;
 use crate::names::PartName;
 
-/// What the journal knows.
+/// The parts and the pending rows of a journal.
 #[derive(Debug, Clone, Default)]
 pub struct JournalContents {
-    /// The parts that count.
+    /// The valid parts.
     pub parts: Vec<Part>,
-    /// The rows that are in no part, by position: how many there are at each.
+    /// The numbers of pending rows, by position.
     pending: BTreeMap<(TableName, SweepName), BTreeMap<u64, u64>>,
 }
 
-/// The rows of a sweep in a table: what one directory of parts holds.
+/// A sweep in a table: the content of one directory of parts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SweepTable<'a> {
     pub(crate) table: &'a TableName,
@@ -32,25 +31,25 @@ pub(crate) struct SweepTable<'a> {
 }
 
 impl SweepTable<'_> {
-    /// Whether `part` is one of them.
+    /// Whether `part` belongs to this sweep and table.
     pub(crate) fn has(&self, part: &Part) -> bool {
         part.table == *self.table && part.sweep == *self.sweep
     }
 }
 
 impl JournalContents {
-    /// Knows these parts, and no pending rows yet.
+    /// The contents of a journal with `parts` and no pending rows.
     pub fn new(parts: Vec<Part>) -> Self {
         Self { parts, pending: BTreeMap::new() }
     }
 
-    /// Notes that `rows` rows at `position` are in no part.
+    /// Adds `rows` pending rows at `position`.
     pub fn add_pending(&mut self, table: TableName, sweep: SweepName, position: u64, rows: u64) {
         *self.pending.entry((table, sweep)).or_default().entry(position).or_default() += rows;
     }
 
-    /// Whether a file with so many rows holds pending rows and nothing else: an interrupted write
-    /// left it. Its name says the first and, in a directory, the last position of its rows.
+    /// Whether a file with `rows` rows holds only pending rows, as an interrupted write leaves it.
+    /// `first` and, in a directory, `last` are the positions in its name.
     pub(crate) fn is_pending(
         &self,
         of: SweepTable<'_>,
@@ -75,8 +74,8 @@ impl JournalContents {
         }
     }
 
-    /// Whether the rows of a staged file are in parts that the journal names: the file is what a
-    /// compaction has replaced, or was going to replace them with.
+    /// Whether the rows of a staged file are in valid parts: a compaction has replaced the file, or
+    /// has prepared it as a replacement.
     pub(crate) fn is_covered(&self, of: SweepTable<'_>, name: PartName) -> bool {
         let parts = || self.parts.iter().filter(|part| of.has(part));
         let within = |part: &Part| part.first <= name.first && name.last <= part.last;
@@ -86,16 +85,16 @@ impl JournalContents {
     }
 }
 
-/// What was done to bring the files in step with the journal, by their paths in the dataset.
+/// The changes of a recovery, as paths in the dataset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
-    /// Files whose rows are elsewhere; they were removed.
+    /// Removed files, whose rows are elsewhere.
     pub removed: Vec<String>,
-    /// Files with rows that the journal does not know.
+    /// Files with unknown rows, which were set aside.
     pub set_aside: Vec<String>,
-    /// The place to which those were moved.
+    /// The folder of the files that were set aside.
     pub aside: Option<String>,
-    /// Parts that are not whole. Nothing of their sweep and table was changed.
+    /// Missing or damaged parts. Nothing was changed in their sweep and table.
     pub damaged: Vec<DamagedPart>,
 }
 
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_pending_only_if_its_rows_are_exactly_those_of_its_positions() {
+    fn a_file_is_pending_if_its_rows_match_its_positions() {
         let mut known = JournalContents::default();
         for (position, rows) in [(3, 2), (5, 0), (7, 4)] {
             known.add_pending(TableName::of("epochs"), demo(), position, rows);
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_staged_file_is_covered_by_what_it_was_made_of_or_has_become() {
+    fn a_staged_file_is_covered_by_its_sources_or_its_merge() {
         let part = |first, last, generation| {
             let (table, sweep) = (TableName::of("epochs"), demo());
             let (digest, trials) = (None, TrialRanges::default());

@@ -1,5 +1,5 @@
-//! What holds wherever the parts lie: each check runs on a directory and on a bucket. And what holds
-//! for buckets alone: any request may fail, or be carried out and its answer lost.
+//! Tests of datasets: most run on a directory and on a bucket. Buckets are also tested with requests
+//! that fail, or that succeed but lose their reply.
 
 mod damaged;
 mod faulty;
@@ -24,7 +24,7 @@ use self::faulty::{Fault, FaultyStore};
 use super::*;
 use crate::{Limits, QueryEngine, QuerySnapshot, sample};
 
-/// A place for a dataset.
+/// The storage of a dataset under test.
 struct TestDataset {
     kind: TestStorage,
     runtime: Runtime,
@@ -48,7 +48,7 @@ impl TestDataset {
         Self::new(TestStorage::Bucket(Arc::new(FaultyStore::new(InMemory::new()))))
     }
 
-    /// As a process opens it that starts.
+    /// Opens the dataset, as a process does at its start.
     fn dataset(&self) -> Dataset {
         match &self.kind {
             TestStorage::Directory(root) => Dataset::new(results(root)),
@@ -59,7 +59,7 @@ impl TestDataset {
         }
     }
 
-    /// Everything that lies there.
+    /// All files by name.
     fn files(&self) -> BTreeMap<String, Bytes> {
         match &self.kind {
             TestStorage::Directory(root) => {
@@ -83,7 +83,7 @@ impl TestDataset {
         }
     }
 
-    /// Their names.
+    /// The names of all files.
     fn listed(&self) -> Vec<String> {
         self.files().into_keys().collect()
     }
@@ -111,7 +111,7 @@ impl TestDataset {
         }
     }
 
-    /// The file of a part that is in its place.
+    /// The file name of a part in the tree.
     fn file(&self, part: &Part) -> String {
         match &self.kind {
             TestStorage::Directory(_) => part.path(),
@@ -119,14 +119,14 @@ impl TestDataset {
         }
     }
 
-    /// The files of all `parts`, and nothing else.
+    /// The file names of all `parts`.
     fn names(&self, parts: &[Part]) -> Vec<String> {
         let mut names: Vec<String> = parts.iter().map(|part| self.file(part)).collect();
         names.sort();
         names
     }
 
-    /// What other readers see, who list files.
+    /// The rows that readers in place see.
     fn seen_in_place(&self) -> Vec<(u64, String)> {
         let is_table = |(path, _): &(String, Bytes)| path.starts_with("trials/");
         let files = self.files().into_iter().filter(is_table);
@@ -139,7 +139,7 @@ impl TestDataset {
         rows
     }
 
-    /// What a query sees.
+    /// The rows that a query sees.
     fn queried(&self, dataset: &Dataset, journal: &TestJournal, pin: Pin) -> Vec<(u64, String)> {
         let engine = QueryEngine::new(dataset, Limits::default()).unwrap();
         let (parts, retractions) = (journal.parts.clone(), journal.retractions.clone());
@@ -156,15 +156,15 @@ impl TestDataset {
     }
 }
 
-/// The directory of results; what is set aside goes beside it.
+/// The directory of results. Files set aside go beside it.
 fn results(root: &TempDir) -> PathBuf {
     root.path().join("results")
 }
 
-/// The ending of what is set aside.
+/// The suffix of files set aside.
 const ASIDE: &str = "orphaned-2026-11-30";
 
-/// Where a file is after it was set aside.
+/// The path of a file that was set aside.
 fn aside(world: &TestDataset, path: &str) -> String {
     match &world.kind {
         TestStorage::Directory(_) => format!("results.{ASIDE}/{path}"),
@@ -172,7 +172,7 @@ fn aside(world: &TestDataset, path: &str) -> String {
     }
 }
 
-/// What a journal knows that names these parts and has so many rows pending at these positions.
+/// The contents of a journal with `parts` and `pending` pairs of position and number of rows.
 fn known(parts: &[Part], pending: &[(u64, u64)]) -> JournalContents {
     let mut known = JournalContents::new(parts.to_vec());
     for (position, rows) in pending {
@@ -194,7 +194,7 @@ fn statuses(batch: &RecordBatch) -> Vec<(u64, String)> {
     (0..batch.num_rows()).map(row).collect()
 }
 
-/// What a journal would hold.
+/// The parts and retractions of a journal.
 #[derive(Clone, Default)]
 struct TestJournal {
     parts: Vec<Part>,
@@ -255,14 +255,14 @@ fn after() -> Vec<(u64, String)> {
     before().into_iter().filter(|(_, status)| status == "completed").collect()
 }
 
-/// Runs a check wherever parts may lie.
+/// Runs a check on a directory and on a bucket.
 fn everywhere(check: impl Fn(TestDataset)) {
     check(TestDataset::directory());
     check(TestDataset::bucket());
 }
 
 #[test]
-fn parts_are_seen_in_place_and_by_queries_and_survive_a_restart() {
+fn parts_are_visible_in_place_and_to_queries_after_a_restart() {
     everywhere(|world| {
         let dataset = world.dataset();
         assert!(!dataset.has_parts().unwrap());
@@ -282,11 +282,11 @@ fn parts_are_seen_in_place_and_by_queries_and_survive_a_restart() {
 }
 
 #[test]
-fn a_part_that_is_not_journaled_is_removed_and_can_be_written_again() {
+fn an_unjournaled_part_is_removed_and_can_be_written_again() {
     everywhere(|world| {
         write(&world.dataset(), (1, 5), &[(1, "completed")]).unwrap();
         let dataset = world.dataset();
-        // Its rows are pending: nothing is lost.
+        // Its rows are pending, so no row is lost.
         let pending = known(&[], &[(1, 1), (5, 0), (9, 1)]);
         assert_eq!(dataset.unknown_files(&pending).unwrap(), [""; 0]);
         assert_eq!(dataset.recover(&pending, ASIDE).unwrap().removed.len(), 1);
@@ -297,7 +297,7 @@ fn a_part_that_is_not_journaled_is_removed_and_can_be_written_again() {
 }
 
 #[test]
-fn rows_that_no_longer_count_disappear_from_the_files() {
+fn compaction_removes_retracted_rows() {
     everywhere(|world| {
         let dataset = world.dataset();
         let mut journal = four_parts(&dataset);
@@ -315,7 +315,7 @@ fn rows_that_no_longer_count_disappear_from_the_files() {
 }
 
 #[test]
-fn a_compaction_counts_after_a_crash_exactly_if_it_was_journaled() {
+fn a_compaction_survives_a_crash_only_if_journaled() {
     for is_journaled in [true, false] {
         everywhere(|world| {
             let dataset = world.dataset();
@@ -327,7 +327,7 @@ fn a_compaction_counts_after_a_crash_exactly_if_it_was_journaled() {
             world.dataset().recover(&known(&journal.parts, &[]), ASIDE).unwrap();
             let expected = if is_journaled { after() } else { before() };
             assert_eq!(world.seen_in_place(), expected);
-            // In a bucket nothing tells a part that was emptied from one of another journal.
+            // In a bucket, a part without remaining rows looks like one of another journal.
             let fourth = Part { first: 4, last: 4, ..journal.parts[0].clone() };
             let emptied = aside(&world, &world.file(&fourth));
             let mut listed = world.listed();
@@ -338,7 +338,7 @@ fn a_compaction_counts_after_a_crash_exactly_if_it_was_journaled() {
 }
 
 #[test]
-fn what_a_pinned_query_reads_stays_until_it_ends() {
+fn parts_stay_while_a_query_is_pinned() {
     everywhere(|world| {
         let dataset = world.dataset();
         let old = four_parts(&dataset);
@@ -361,12 +361,12 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
 }
 
 #[test]
-fn in_a_bucket_the_same_write_again_succeeds_and_another_is_refused() {
+fn in_a_bucket_only_an_equal_write_can_be_repeated() {
     let world = TestDataset::bucket();
     let dataset = world.dataset();
     let part = write(&dataset, (1, 5), &[(1, "completed")]).unwrap();
     assert_eq!(write(&dataset, (1, 5), &[(1, "completed")]).unwrap(), part);
-    // More rows have come since: the object of the first try has no other name, so it is found.
+    // The longer part has the same object name, so the leftover of the first write is found.
     let longer = || write(&dataset, (1, 9), &[(1, "completed"), (2, "completed")]);
     let error = longer().unwrap_err();
     assert!(matches!(&error, Error::Conflict { .. }), "{error}");
@@ -389,7 +389,7 @@ fn in_a_bucket_parts_without_retracted_rows_stay_as_they_are() {
 }
 
 #[test]
-fn a_part_too_large_for_one_request_takes_its_place_in_one_step() {
+fn a_large_part_is_written_atomically() {
     let world = TestDataset::bucket();
     let dataset = world.dataset();
     let mut random: u64 = 1;
@@ -413,7 +413,8 @@ fn a_part_too_large_for_one_request_takes_its_place_in_one_step() {
     assert!(matches!(other, Err(Error::Conflict { .. })));
 }
 
-/// Everything that a coordinator does, until something fails; the journal is as it was then.
+/// Writes and compacts parts as a coordinator does, up to the first error; `journal` has the
+/// changes before it.
 fn work(dataset: &Dataset, journal: &mut TestJournal) -> Result<(), Error> {
     for (range, rows) in PARTS {
         journal.parts.push(write(dataset, range, rows)?);
@@ -427,7 +428,7 @@ fn work(dataset: &Dataset, journal: &mut TestJournal) -> Result<(), Error> {
 }
 
 #[test]
-fn no_row_is_lost_or_doubled_whichever_request_fails_or_loses_its_answer() {
+fn no_row_is_lost_or_doubled_by_a_failed_request() {
     for fault in [Fault::Refused, Fault::AnswerLost] {
         for requests in 0.. {
             let world = TestDataset::bucket();
@@ -437,7 +438,7 @@ fn no_row_is_lost_or_doubled_whichever_request_fails_or_loses_its_answer() {
             let dataset = world.dataset();
             let worked = work(&dataset, &mut journal);
             store.mend();
-            // At once, by the same process, and after a restart.
+            // In the same process, and after a restart.
             for dataset in [dataset, world.dataset()] {
                 let rest = &PARTS[journal.parts.len().min(4)..];
                 let rest = rest.iter().filter(|_| journal.retractions.is_empty());
@@ -455,7 +456,7 @@ fn no_row_is_lost_or_doubled_whichever_request_fails_or_loses_its_answer() {
                     assert_eq!(world.seen_in_place(), after());
                 }
             }
-            // What was not journaled is written again, and then all is there.
+            // After unjournaled parts are written again, all rows exist.
             let dataset = world.dataset();
             for (range, rows) in &PARTS[journal.parts.len().min(4)..] {
                 if journal.retractions.is_empty() {

@@ -1,8 +1,8 @@
-//! The bounds that refuse a query by its text, its tree or its plan.
+//! Bounds on the text, the syntax tree and the plan of a query.
 //!
-//! Planner and kernels recurse over what they are given, and a plan can be exponentially larger than
-//! its text. So size and depth are measured first, and too large a query is refused in words about
-//! the query. What gets past these bounds is held by the process that the query runs in.
+//! Planner and kernels recurse over their input, and a plan can be exponentially larger than its
+//! text. So size and depth are measured first, and a query beyond a bound is refused with a message
+//! about the query. The process of the query bounds the rest.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -71,15 +71,15 @@ const DEEP_TYPES: ExceededLimit = ExceededLimit {
     remedy: "select fields of structs and elements of lists",
 };
 
-/// Refuses SQL that is too long to be read.
+/// Refuses SQL that is too long to parse.
 pub fn check_text(sql: &str) -> Result<(), Error> {
     if sql.len() > SQL_BYTES { Err(Error::Excess(LONG)) } else { Ok(()) }
 }
 
-/// Refuses a statement that is too deep or too large to be planned, and one with parameters.
+/// Refuses a statement that has parameters, or is too deep or too large to plan.
 pub(super) fn check_statement(statement: &Statement) -> Result<(), Error> {
     let mut statement = statement;
-    // `EXPLAIN EXPLAIN ...` is refused by the parser.
+    // The parser refuses `EXPLAIN EXPLAIN ...`.
     while let Statement::Explain(explained) = statement {
         statement = &explained.statement;
     }
@@ -92,12 +92,12 @@ pub(super) fn check_statement(statement: &Statement) -> Result<(), Error> {
     if expansion.tables > EXPANDED_TABLES { Err(Error::Excess(MANY_EXPANDED)) } else { Ok(()) }
 }
 
-/// Counts the tables of a statement, a common table expression as all tables in it: the planner
-/// copies it for every use.
+/// Counts the tables of a statement, with every use of a common table expression expanded, as the
+/// planner does.
 #[derive(Default)]
 struct CteExpansion {
     tables: usize,
-    /// The tables in each common table expression.
+    /// The number of tables in each common table expression.
     known: BTreeMap<String, usize>,
 }
 
@@ -123,7 +123,7 @@ impl Visitor for CteExpansion {
     }
 }
 
-/// Counts on the way down; breaking off there bounds the recursion of the walk itself.
+/// Counts on the way down, so that a break also bounds the recursion of the visit itself.
 #[derive(Default)]
 struct StatementSize {
     depth: usize,
@@ -197,14 +197,14 @@ impl Visitor for StatementSize {
     }
 }
 
-/// Refuses a plan that is too deep or too large to be optimised.
+/// Refuses a plan that is too deep or too large to optimise.
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), Error> {
     let mut size = PlanSize::default();
     plan.visit_with_subqueries(&mut size).map_err(|error| Error::invalid(&error))?;
     size.excess.map_or(Ok(()), |excess| Err(Error::Excess(excess)))
 }
 
-/// Refuses an answer whose types are too deep to be passed on.
+/// Refuses a result whose types are nested too deeply to encode.
 pub(super) fn check_types<'t>(types: impl IntoIterator<Item = &'t DataType>) -> Result<(), Error> {
     let mut level: Vec<&DataType> = types.into_iter().collect();
     for _ in 0..=TYPE_DEPTH {
@@ -216,7 +216,7 @@ pub(super) fn check_types<'t>(types: impl IntoIterator<Item = &'t DataType>) -> 
     Err(Error::Excess(DEEP_TYPES))
 }
 
-/// The types of which a type is made.
+/// The direct component types of a type.
 fn inner(outer: &DataType) -> Vec<&DataType> {
     match outer {
         DataType::List(field)

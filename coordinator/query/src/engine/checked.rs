@@ -1,4 +1,4 @@
-//! Files of parts that are checked before their first byte reaches a query.
+//! Readers of parts that check the digest before a query gets the first byte.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,10 +19,10 @@ use rheo_core::part::Part;
 
 use crate::dataset::{self, DamagedPart, Dataset};
 
-/// What a query failed of that is about the dataset, not about the query.
+/// An error of the dataset that fails a query.
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A damaged part on its own, so that it is found in a chain of errors.
+/// Boxes an error; a damaged part is unwrapped, so that it can be found in an error chain.
 fn boxed(error: dataset::Error) -> BoxedError {
     match error {
         dataset::Error::Damaged(damaged) => damaged,
@@ -30,7 +30,7 @@ fn boxed(error: dataset::Error) -> BoxedError {
     }
 }
 
-/// Runs `action`, which may wait for disks and networks, beside the query.
+/// Runs `action`, which may block on disk or network, on a thread for blocking work.
 async fn run_blocking<T: Send + 'static>(
     action: impl FnOnce() -> Result<T, dataset::Error> + Send + 'static,
 ) -> Result<T, BoxedError> {
@@ -40,7 +40,7 @@ async fn run_blocking<T: Send + 'static>(
     }
 }
 
-/// Fails if the file of one of `parts` is not there or has another size.
+/// Fails if the file of one of `parts` is missing or has another size.
 pub(super) async fn check_files(dataset: &Dataset, parts: &[Part]) -> Result<()> {
     let (dataset, parts) = (dataset.clone(), parts.to_vec());
     let first = move || Ok(dataset.find_absent(&parts)?.into_iter().next());
@@ -51,7 +51,7 @@ pub(super) async fn check_files(dataset: &Dataset, parts: &[Part]) -> Result<()>
     }
 }
 
-/// The damaged part that an error is about, if it is about one.
+/// The damaged part in an error chain, if any.
 pub(super) fn find_damaged_part(error: &(dyn std::error::Error + 'static)) -> Option<DamagedPart> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -63,7 +63,7 @@ pub(super) fn find_damaged_part(error: &(dyn std::error::Error + 'static)) -> Op
     None
 }
 
-/// Opens the files of parts.
+/// Opens readers of parts.
 #[derive(Debug)]
 pub(super) struct CheckedFiles<F> {
     files: F,
@@ -93,7 +93,7 @@ impl<F: ParquetFileReaderFactory> ParquetFileReaderFactory for CheckedFiles<F> {
     }
 }
 
-/// A file that is checked when it is first asked for something.
+/// A reader that checks its part before the first read.
 struct CheckedFile {
     file: Box<dyn AsyncFileReader + Send>,
     unchecked: Option<(Dataset, Part)>,
@@ -109,7 +109,7 @@ impl CheckedFile {
     }
 }
 
-/// A future as the trait wants it.
+/// The future type of the trait.
 type ReadFuture<'a, T> = Pin<Box<dyn Future<Output = ParquetResult<T>> + Send + 'a>>;
 
 impl AsyncFileReader for CheckedFile {

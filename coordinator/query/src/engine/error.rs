@@ -1,4 +1,4 @@
-//! What can go wrong with a query, in words for the person who typed it.
+//! Errors of queries, worded for the person who typed the query.
 
 use datafusion::common::{SchemaError, TableReference};
 use datafusion::error::DataFusionError;
@@ -10,16 +10,16 @@ use super::exceeded_limit::{ExceededLimit, NESTED};
 use super::{VIEWS, checked};
 use crate::dataset::DamagedPart;
 
-/// Names that an error lists.
+/// The most names that an error lists.
 const LISTED: usize = 60;
 
-/// Why there is no answer.
+/// An error of a query.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The statement would change something.
     #[error("only queries are possible: SELECT, WITH, SHOW, DESCRIBE or EXPLAIN")]
     NotAQuery,
-    /// The query is larger than queries may be.
+    /// The query exceeds a limit on its size.
     #[error(transparent)]
     Excess(ExceededLimit),
     /// The query has a parameter.
@@ -28,33 +28,33 @@ pub enum Error {
     /// There is no such table.
     #[error("no table `{name}`{}; there are {}", hint(nearest.as_deref()), list(tables))]
     UnknownTable {
-        /// What was asked for.
+        /// The name in the query.
         name: String,
-        /// The table that was probably meant.
+        /// The most similar table name.
         nearest: Option<String>,
-        /// The tables that there are.
+        /// The existing tables.
         tables: Vec<String>,
     },
     /// There is no such column.
     #[error("no column `{name}`{}; there are {}", hint(nearest.as_deref()), list(columns))]
     UnknownColumn {
-        /// What was asked for.
+        /// The name in the query.
         name: String,
-        /// The column that was probably meant.
+        /// The most similar column name.
         nearest: Option<String>,
-        /// The columns that there are.
+        /// The existing columns.
         columns: Vec<String>,
     },
-    /// The query makes no sense for another reason.
+    /// The query is invalid for another reason.
     #[error("not a valid query: {0}")]
     Invalid(String),
     /// A part of the results is missing or damaged.
     #[error(transparent)]
     Damaged(Box<DamagedPart>),
-    /// More memory or temporary space is needed than queries may have.
+    /// The query exceeds its limit of memory or temporary space.
     #[error("the query needs more memory than it may have")]
     Exhausted(#[source] DataFusionError),
-    /// The query could not be carried out.
+    /// The query failed while running.
     #[error("the query failed")]
     Failed(#[source] DataFusionError),
 }
@@ -94,7 +94,7 @@ impl Error {
     /// An error of planning a statement that mentions `tables`.
     pub(super) fn from_planning(error: &DataFusionError, tables: &[TableReference]) -> Self {
         let message = error.find_root().message().into_owned();
-        // Planning names what it did not find, and the catalogue, which nobody asked about.
+        // The planner's message adds the catalogue, which the query did not name.
         let unknown = tables.iter().find(|table| {
             message.starts_with("table '")
                 && message.ends_with(&format!(".{}' not found", table.table()))
@@ -119,7 +119,7 @@ impl Error {
         }
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Exhausted(error),
-            // A spill that exceeds its quota comes back as an error of input and output.
+            // A spill beyond its quota is reported as an I/O error.
             DataFusionError::ArrowError(cause, _)
                 if cause.to_string().contains("max_temp_directory_size") =>
             {

@@ -1,11 +1,11 @@
-//! The parts as DataFusion reads them: an object store that only reads.
+//! Read-only object store through which DataFusion reads parts.
 //!
-//! A part lies in the tree or, around the moment of a compaction, under `.staging`; the exchange of
-//! the two directories may happen between any two reads. So a part that is not in one place is
-//! looked for in the other, and then, if the exchange came in between, in the first again.
+//! A part is in the tree of tables or, around a compaction, under `.staging`; the two directories may
+//! be exchanged between any two reads. So the store tries the tree, then `.staging`, then the tree
+//! again.
 //!
-//! In a bucket a part that lost rows lies under `.staging` until it has taken the place of the one
-//! before; hence there first. See `dataset::bucket`.
+//! In a bucket, a rewritten part is under `.staging` until it has replaced the old object, so the
+//! store tries `.staging` first. See `dataset::bucket`.
 
 use std::fmt;
 use std::ops::Range;
@@ -27,12 +27,12 @@ use tokio_stream::Stream;
 use crate::dataset::{PartSource, STAGING};
 use crate::names::object_name;
 
-/// Under which name DataFusion knows the store.
+/// The URL of the store in DataFusion.
 pub(super) fn url() -> Result<ObjectStoreUrl, DataFusionError> {
     ObjectStoreUrl::parse("rheo://results")
 }
 
-/// The parts at `source`, which need not exist yet.
+/// Opens the parts at `source`, which need not exist yet.
 pub(super) fn open(source: PartSource) -> Arc<dyn ObjectStore> {
     let objects = match &source {
         PartSource::Directory(_) => Arc::new(LocalFileSystem::new()) as Arc<dyn ObjectStore>,
@@ -48,7 +48,7 @@ struct PartStore {
 }
 
 impl PartStore {
-    /// Where to look for a part, in this order.
+    /// The possible paths of a part, in the order to try.
     fn candidate_paths(&self, location: &Path) -> Result<Vec<Path>> {
         match &self.source {
             PartSource::Directory(root) => {
@@ -59,7 +59,7 @@ impl PartStore {
             PartSource::Bucket(_) => {
                 let staging = Path::from(format!("{STAGING}/{location}"));
                 let place = Path::from(object_name(location.as_ref()));
-                // Only what was compacted is ever staged.
+                // Only compacted parts are ever staged.
                 let is_first = !location.filename().unwrap_or_default().contains(".c");
                 Ok(if is_first { vec![place] } else { vec![staging, place] })
             }
@@ -135,7 +135,7 @@ fn not_found(location: &Path) -> Error {
     Error::NotFound { path: location.to_string(), source: "there is no such part".into() }
 }
 
-/// Queries name their files, so nothing here is ever listed, and they change none.
+/// The error of every operation other than reading a named part.
 fn read_only_error(operation: &str) -> Error {
     Error::NotImplemented {
         operation: operation.to_owned(),

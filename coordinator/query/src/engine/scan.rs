@@ -1,7 +1,7 @@
-//! The tables of SQL: for each a union of parts and pending rows, with `sweep` as first column.
+//! SQL tables: for each a union of parts and pending rows, with `sweep` as first column.
 //!
-//! They are built as logical plans, so that DataFusion moves filters, projections and limits
-//! through the union into the scans.
+//! The tables are logical plans, so that DataFusion pushes filters, projections and limits through
+//! the union into the scans.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,13 +36,13 @@ use crate::dataset::Dataset;
 use crate::retraction::{self, retracted, retracted_before};
 use crate::{stored_rows, tables};
 
-/// The table as queries see it.
+/// The SQL table of `table`.
 pub(super) fn view(
     table: Table,
     snapshot: &Arc<QuerySnapshot>,
     dataset: &Dataset,
 ) -> Result<Arc<dyn TableProvider>> {
-    // Parts in which the same trials do not count are scanned together; nearly always it is none.
+    // Parts with the same retracted trials share a scan; nearly always there are none.
     let mut groups: BTreeMap<_, Vec<Part>> = BTreeMap::new();
     for part in snapshot.parts.iter().filter(|part| part.table == table) {
         let retracted = retracted(part, &snapshot.retractions);
@@ -89,7 +89,7 @@ fn sweep() -> Arc<Field> {
     Arc::new(Field::new("sweep", DataType::Utf8, false))
 }
 
-/// Rows in parts.
+/// The rows of a table in parts.
 #[derive(Debug)]
 struct PartTable {
     table: Table,
@@ -98,8 +98,8 @@ struct PartTable {
 }
 
 impl PartTable {
-    /// The parts of the sweeps that pass `filters`, which look at nothing but the sweep. A query
-    /// that asks one sweep does not depend on the files of another.
+    /// The parts of the sweeps that pass `filters`, which use only the column `sweep`. So a query
+    /// over one sweep does not depend on the files of another.
     fn selected_parts(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Part>> {
         let mut wanted = self.parts.clone();
         if filters.is_empty() {
@@ -137,7 +137,7 @@ impl TableProvider for PartTable {
         TableType::Base
     }
 
-    /// Filters by sweep choose parts; they are applied to the rows all the same.
+    /// Filters by sweep select parts, and are also applied to the rows.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
@@ -166,13 +166,13 @@ impl TableProvider for PartTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let parts = self.selected_parts(state, filters)?;
-        // Some answers come from what the journal knows of parts, without a look at their files.
+        // Some results come from statistics alone, without reading a file.
         checked::check_files(&self.dataset, &parts).await?;
         let file_schema = tables::schema(self.table);
         let columns = file_schema.fields().len();
         let schema =
             TableSchema::builder(file_schema).with_table_partition_cols(vec![sweep()]).build();
-        // In a scan of files the column that comes from the directory is the last.
+        // In a file scan, the partition column `sweep` comes last.
         let from_file = |column: &usize| column.checked_sub(1).unwrap_or(columns);
         let projection = match projection {
             Some(projection) => projection.iter().map(from_file).collect(),
@@ -208,7 +208,7 @@ impl TableProvider for PartTable {
     }
 }
 
-/// Rows that are in no part yet.
+/// The pending rows of a table.
 #[derive(Debug)]
 struct PendingTable {
     table: Table,

@@ -1,9 +1,7 @@
-//! The views: tables that are computed when somebody asks for them, because what they sum up are
-//! rows of many trials or cells, which no worker sees together.
+//! Views: tables computed on demand from rows of many trials, which no single worker has.
 //!
-//! One file per view holds its SQL and its columns; the columns are those that the SQL gives, which
-//! a test checks, and the source of docs/results.md. A view is planned only for a query that names
-//! it.
+//! One file per view holds its SQL and its columns. A test checks the columns against the SQL, and
+//! docs/results.md is generated from them. A view is planned only for a query that names it.
 
 mod comparisons;
 mod points;
@@ -25,11 +23,11 @@ use crate::tables::Column;
 pub struct SqlView {
     /// The name in SQL.
     pub name: &'static str,
-    /// What a row is, as a sentence.
+    /// The meaning of a row, as a sentence.
     pub about: &'static str,
-    /// Its columns, all of them.
+    /// All columns.
     pub columns: &'static [Column],
-    /// What computes it.
+    /// The SQL that computes the view.
     sql: &'static str,
 }
 
@@ -37,7 +35,7 @@ pub struct SqlView {
 pub const VIEWS: [SqlView; 4] =
     [points::VIEW, robustness::VIEW, pooled_gain_fits::VIEW, comparisons::VIEW];
 
-/// Makes the views with the names that are `wanted` known to `context`, which knows the tables.
+/// Registers the `wanted` views in `context`, which already has the tables.
 pub(super) async fn register(
     context: &SessionContext,
     ranking_rules: &BTreeMap<SweepName, RankingRule>,

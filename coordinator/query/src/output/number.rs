@@ -1,7 +1,7 @@
-//! Numbers as people read them, with a few significant digits. JSON, CSV and the binary formats keep
-//! all of them.
+//! Number formatting for people, with a few significant digits. JSON, CSV and the binary formats keep
+//! all digits.
 
-/// A number with six significant digits and no more than it needs: a value that somebody chose.
+/// Formats a chosen value: up to six significant digits, without trailing zeros.
 pub fn short(number: f64) -> String {
     let text = rounded(number, 6);
     let (digits, exponent) = match text.split_once('e') {
@@ -16,8 +16,8 @@ pub fn short(number: f64) -> String {
     format!("{digits}{exponent}")
 }
 
-/// A number with so many significant digits, all of them shown: a value that was measured. Large and
-/// tiny numbers have an exponent; digits before the point are never dropped.
+/// Formats a measured value: exactly `digits` significant digits. Large and tiny numbers have an
+/// exponent; digits before the point are never dropped.
 pub fn rounded(number: f64, digits: u8) -> String {
     if number == 0.0 || !number.is_finite() {
         return number.to_string();
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn measured_numbers_show_the_same_number_of_digits() {
+    fn rounded_numbers_have_a_fixed_number_of_digits() {
         for (number, text) in [
             (0.0, "0"),
             (0.5, "0.5000"),
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_six_significant_digits() {
+    fn short_numbers_have_up_to_six_significant_digits() {
         for (number, text) in [
             (0.0, "0"),
             (1.0, "1"),

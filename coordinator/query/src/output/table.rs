@@ -1,7 +1,7 @@
-//! Tables for a terminal: aligned columns, numbers to the right, nothing wider than the line.
+//! Tables for a terminal: aligned columns, numbers to the right, no wider than the line.
 //!
-//! Numbers are shown with six significant digits, long values are cut, and what does not fit is
-//! left out and said to be. Whoever wants everything asks for another format.
+//! Numbers have six significant digits and long values are cut. Rows and columns that do not fit are
+//! left out, and the footer counts them. The other formats keep everything.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type, Schema};
@@ -12,17 +12,17 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::TableSize;
 use super::number::short;
 
-/// The most characters that are shown of a value.
+/// The most characters of a value.
 const CELL: usize = 48;
 
-/// What separates columns.
+/// The separator of columns.
 const GAP: &str = "  ";
 
-/// The rows that will be shown.
+/// The rows to print.
 pub(super) struct Table {
     columns: Vec<Column>,
     size: TableSize,
-    /// Rows of the answer, shown or not.
+    /// The number of rows of the result, printed or not.
     rows: usize,
 }
 
@@ -73,7 +73,7 @@ impl Table {
         text + &self.footer(shown, columns.len())
     }
 
-    /// How much there is, and how much of it is shown.
+    /// The line with the number of rows and columns, and of those printed.
     fn footer(&self, shown: usize, columns: usize) -> String {
         let rows = match (shown == self.rows, self.rows) {
             (true, 1) => "1 row".to_owned(),
@@ -88,7 +88,7 @@ impl Table {
     }
 }
 
-/// One line: of each column what `cell` gives, at its width.
+/// Formats one line: the `cell` of each column, padded to its width.
 fn line<'a>(columns: &[(&Column, usize)], cell: impl Fn(usize) -> &'a String) -> String {
     let mut text = String::new();
     for (index, (column, width)) in columns.iter().enumerate() {
@@ -103,7 +103,7 @@ fn line<'a>(columns: &[(&Column, usize)], cell: impl Fn(usize) -> &'a String) ->
     text + "\n"
 }
 
-/// Appends the values of an array as text; absent ones are empty.
+/// Appends the values of an array as text; nulls are empty.
 fn cells(values: &ArrayRef, cells: &mut Vec<String>) -> Result<(), ArrowError> {
     if values.data_type() == &DataType::Float64 {
         let numbers = values.as_primitive::<Float64Type>().iter();
@@ -118,7 +118,7 @@ fn cells(values: &ArrayRef, cells: &mut Vec<String>) -> Result<(), ArrowError> {
     Ok(())
 }
 
-/// A value without line breaks and not longer than a cell.
+/// Shortens a value to a cell, without line breaks.
 fn cut(text: &str) -> String {
     let text = text.replace(['\n', '\r', '\t'], " ");
     match text.char_indices().nth(CELL) {
@@ -133,7 +133,7 @@ mod tests {
     use crate::{sample, tables};
 
     #[test]
-    fn a_table_fits_the_terminal_and_says_what_it_leaves_out() {
+    fn a_table_fits_the_terminal_and_counts_omissions() {
         let trials: Vec<_> = (0..4).map(sample::trial).collect();
         let rows = crate::stored_rows::read(&tables::encode_trials(&trials).unwrap());
         let columns = ["trial", "net", "objective", "n0", "started", "config", "worker"];

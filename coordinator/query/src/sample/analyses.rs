@@ -1,5 +1,5 @@
-//! Rows of the tables of analyses: at least two of each, with every value that may be absent both
-//! there and not, and numbers that are not finite where an analysis can find them.
+//! Sample rows of the analysis tables: at least two of each, with every optional value both present
+//! and absent, and non-finite numbers where an analysis can produce them.
 
 use rheo_model::row::{
     ActivationCurveRow, AdaptationRow, ControllerPcaRow, EigenvalueRow, FractionalFitRow,
@@ -9,7 +9,7 @@ use rheo_model::row::{
 
 const VARIANTS: [Variant; 2] = [Variant::Corrected, Variant::Released];
 
-/// The rows of every analysis but `shapes`.
+/// The rows of every analysis except `shapes`.
 pub(super) fn rows() -> Rows {
     Rows {
         activation_curves: [-1.0, 0.0, 1.0].map(activation_curve).into(),

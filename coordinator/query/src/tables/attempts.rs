@@ -1,4 +1,4 @@
-//! `attempts`: one row per ended attempt, filled by the coordinator.
+//! The table `attempts`: one row per ended attempt, filled by the coordinator.
 
 use arrow::record_batch::RecordBatch;
 use rheo_core::fleet::WorkerLocation;
@@ -14,12 +14,12 @@ use crate::encode::to_arrow;
 use crate::packed_rows;
 
 pub(super) const COLUMNS: [Column; 18] = [
-    required("attempt", ColumnType::U32, "", "which try of the trial, from 1"),
+    required("attempt", ColumnType::U32, "", "number of the attempt, from 1"),
     required(
         "outcome",
         ColumnType::Str,
         "",
-        "how it ended: `completed`, `preempted`, `lost`, `unfit`, ...",
+        "outcome: `completed`, `preempted`, `lost`, `unfit`, ...",
     ),
     required("worker", ColumnType::Str, "", "id of the worker process"),
     required("host", ColumnType::Str, "", "name of its machine"),
@@ -54,9 +54,9 @@ pub(super) const COLUMNS: [Column; 18] = [
 pub struct AttemptRow {
     /// The trial.
     pub keys: TrialKeys,
-    /// Which try of the trial, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// How it ended, in the words of the state machine: `completed`, `preempted`, `lost`, ...
+    /// The outcome, as the state machine names it: `completed`, `preempted`, `lost`, ...
     pub outcome: String,
     /// The worker process that held it.
     pub worker: WorkerId,
@@ -64,35 +64,35 @@ pub struct AttemptRow {
     pub host: String,
     /// The worker's process id on that machine.
     pub pid: Option<u32>,
-    /// Where it ran, in the words of its cluster.
+    /// The location of the worker on its cluster.
     pub place: WorkerLocation,
     /// The version of the worker.
     pub version: String,
-    /// When the attempt was leased.
+    /// The time of the lease.
     pub started: Timestamp,
-    /// When it ended.
+    /// The time of its end.
     pub ended: Timestamp,
     /// The first and the last epoch that it committed.
     pub epochs: Option<(i32, i32)>,
-    /// Number of accepted commits.
+    /// The number of accepted commits.
     pub commits: u64,
     /// Its last checkpoint.
     pub checkpoint: Option<Digest>,
-    /// What went wrong, if anything did.
+    /// The error, if any.
     pub error: Option<String>,
 }
 
-/// Turns rows of `attempts` into a batch.
+/// Packs rows of `attempts` into a batch.
 pub fn encode_attempts(rows: &[AttemptRow]) -> Result<RowBatch, Error> {
     packed_rows::pack(Table::Attempts, rows.len(), rows)
 }
 
-/// The rows as Arrow.
+/// Converts rows to Arrow.
 pub(crate) fn attempts(rows: &[AttemptRow]) -> Result<RecordBatch, Error> {
     Ok(to_arrow(Table::Attempts, &rows.iter().map(AttemptColumns::from).collect::<Vec<_>>())?)
 }
 
-/// The row as its columns.
+/// A row with one field per column.
 #[derive(Serialize)]
 struct AttemptColumns<'a> {
     #[serde(flatten)]

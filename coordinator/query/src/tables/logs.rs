@@ -1,4 +1,4 @@
-//! `logs`: one row per line of the log of an attempt, as its worker sent it.
+//! The table `logs`: one row per log line of an attempt, as its worker sent it.
 
 use arrow::record_batch::RecordBatch;
 use rheo_core::log::LogLine;
@@ -13,14 +13,14 @@ use crate::encode::to_arrow;
 use crate::packed_rows;
 
 pub(super) const COLUMNS: [Column; 5] = [
-    required("attempt", ColumnType::U32, "", "which try of the trial, from 1"),
+    required("attempt", ColumnType::U32, "", "number of the attempt, from 1"),
     required("line", ColumnType::U32, "", "counts the lines of the attempt, from 1"),
     required("time", ColumnType::Time, "", "when it was written, by the clock of the worker"),
     required("level", ColumnType::Str, "", "`error`, `warn` or `info`"),
     required("message", ColumnType::Str, "", "its text"),
 ];
 
-/// Lines of the log of one attempt.
+/// Log lines of one attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LogRows {
     keys: TrialKeys,
@@ -28,13 +28,13 @@ pub(crate) struct LogRows {
     lines: Vec<LogLine>,
 }
 
-/// Turns lines of one attempt into a batch.
+/// Packs log lines of one attempt into a batch.
 pub fn encode_logs(keys: &TrialKeys, attempt: u32, lines: &[LogLine]) -> Result<RowBatch, Error> {
     let rows = LogRows { keys: keys.clone(), attempt, lines: lines.to_vec() };
     packed_rows::pack(Table::Logs, lines.len(), &[rows])
 }
 
-/// The rows as Arrow.
+/// Converts rows to Arrow.
 pub(crate) fn logs(rows: &[LogRows]) -> Result<RecordBatch, Error> {
     let lines = rows.iter().flat_map(|rows| {
         rows.lines.iter().map(|line| LogColumns {
@@ -49,7 +49,7 @@ pub(crate) fn logs(rows: &[LogRows]) -> Result<RecordBatch, Error> {
     Ok(to_arrow(Table::Logs, &lines.collect::<Vec<_>>())?)
 }
 
-/// The row as its columns.
+/// A row with one field per column.
 #[derive(Serialize)]
 struct LogColumns<'a> {
     #[serde(flatten)]

@@ -1,8 +1,8 @@
-//! `trials`: one row per ended trial, filled by the coordinator. A trial that is retried after it
-//! ended gets a second row; see `Retraction` for how the first stops counting.
+//! The table `trials`: one row per ended trial, filled by the coordinator. A trial that is retried
+//! after it ended gets a second row; `Retraction` removes the first.
 //!
-//! It has no `epoch` and no `variant`: it describes the trial, not a measurement, and `epoch` in
-//! two tables would make every join of `trials` with `epochs` ambiguous.
+//! The table has no `epoch` and no `variant`: a row describes the trial, not a measurement, and
+//! `epoch` in two tables would make every join of `trials` with `epochs` ambiguous.
 
 use std::sync::Arc;
 
@@ -109,9 +109,9 @@ pub struct TrialRow {
     pub trial: u64,
     /// The point of the space; replicates share it.
     pub point: u64,
-    /// How it ended: `completed`, `diverged`, `pruned`, `cancelled` or `failed`.
+    /// The status: `completed`, `diverged`, `pruned`, `cancelled` or `failed`.
     pub status: String,
-    /// The resolved configuration, as JSON: without the fields that its kinds ignore.
+    /// The resolved configuration as JSON, without the fields that its kinds ignore.
     pub config: Arc<str>,
     /// The values that the sweep gave to its parameters, by dotted path.
     pub swept: Map<String, Value>,
@@ -119,13 +119,13 @@ pub struct TrialRow {
     pub objective: Option<f64>,
     /// The final value of every metric that exists.
     pub metrics: Metrics,
-    /// What its trainer knows of it, if it came to an end there.
+    /// The summary of its trainer, if the trainer finished it.
     pub summary: Option<Summary>,
     /// Attempts so far.
     pub attempts: u32,
-    /// When its first attempt was leased; none if there was no attempt.
+    /// The lease time of the first attempt; none without an attempt.
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// The time of its end.
     pub ended: Timestamp,
     /// The name of the machine of its last attempt.
     pub host: Option<String>,
@@ -135,22 +135,22 @@ pub struct TrialRow {
     pub version: Option<String>,
     /// Its last checkpoint.
     pub checkpoint: Option<Digest>,
-    /// Why it failed or where it diverged.
+    /// The error, or the position of the divergence.
     pub error: Option<String>,
 }
 
-/// Turns rows of `trials` into a batch.
+/// Packs rows of `trials` into a batch.
 pub fn encode_trials(rows: &[TrialRow]) -> Result<RowBatch, Error> {
     packed_rows::pack(Table::Trials, rows.len(), rows)
 }
 
-/// The rows as Arrow.
+/// Converts rows to Arrow.
 pub(crate) fn trials(rows: &[TrialRow]) -> Result<RecordBatch, Error> {
     let rows = rows.iter().map(TrialColumns::new).collect::<Result<Vec<_>, _>>()?;
     Ok(to_arrow(Table::Trials, &rows)?)
 }
 
-/// The row as its columns; `config` repeats no value, columns that come from it are read from it.
+/// A row with one field per column. Columns that repeat a value of `config` are read from it.
 #[derive(Serialize)]
 struct TrialColumns<'a> {
     #[serde(flatten)]
@@ -207,9 +207,9 @@ impl<'a> TrialColumns<'a> {
         let metric = |metric: Metric| row.metrics.get(&metric.to_name()).copied();
         let summary = row.summary.as_ref();
         let (task, network) = (&config["task"], &config["network"]);
-        // Summaries from before it was kept say 0.
+        // Summaries of older versions have 0.
         let hidden = summary.map(|s| s.hidden).filter(|hidden| *hidden > 0);
-        // Null stays null: a task that has no such seed uses none.
+        // Null stays null: the task uses no such seed.
         let paper_seed = |seed: &Value| match (seed, typed.task.paper_seeds) {
             (Value::Number(_), true) => typed.seed.into(),
             _ => seed.clone(),

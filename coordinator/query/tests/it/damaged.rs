@@ -1,5 +1,5 @@
-//! Queries over parts that are missing or damaged: an error that names the sweep, never a part of the
-//! answer, and queries over other sweeps and tables go on.
+//! Queries over missing or damaged parts: an error that names the sweep, never a partial result;
+//! queries over other sweeps and tables still run.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ fn part(fixture: &Fixture, table: Table, sweep: &str) -> Part {
     part.clone()
 }
 
-/// Turns one bit of a part over.
+/// Flips one bit of a part.
 fn flip(fixture: &Fixture, part: &Part, at: u64) {
     let path = fixture.root.path().join(part.path());
     let mut bytes = fs::read(&path).unwrap();
@@ -33,7 +33,7 @@ fn flip(fixture: &Fixture, part: &Part, at: u64) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Fails unless the query is refused for damage of `demo`.
+/// Checks that the query is refused because of damage of `demo`.
 async fn refused(fixture: &Fixture, sql: &str) {
     let error = fixture.query(sql).await.expect_err(sql);
     assert!(matches!(error, Error::Damaged(_)), "{sql}: {error:?}");
@@ -43,7 +43,7 @@ async fn refused(fixture: &Fixture, sql: &str) {
     }
 }
 
-/// Queries that have nothing to do with the epochs of `demo`.
+/// Queries that do not read the epochs of `demo`.
 const OTHERS: [&str; 6] = [
     "SELECT count(*) FROM epochs WHERE sweep = 'other'",
     "SELECT trial, val_loss FROM epochs WHERE sweep = 'other' AND trial = 1",
@@ -54,7 +54,7 @@ const OTHERS: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn a_missing_part_refuses_its_sweep_and_table_and_nothing_else() {
+async fn a_missing_part_affects_only_its_sweep_and_table() {
     let fixture = two_sweeps();
     let part = part(&fixture, Table::Epochs, "demo");
     fs::remove_file(fixture.root.path().join(part.path())).unwrap();
@@ -77,7 +77,7 @@ async fn a_missing_part_refuses_its_sweep_and_table_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_anywhere_in_a_part_never_gives_rows() {
+async fn a_part_with_a_flipped_bit_gives_no_rows() {
     let fixture = two_sweeps();
     let part = part(&fixture, Table::Epochs, "demo");
     for n in 0..24 {
@@ -94,7 +94,7 @@ async fn a_flipped_bit_anywhere_in_a_part_never_gives_rows() {
 }
 
 #[tokio::test]
-async fn parts_of_older_versions_have_no_digest_and_are_read() {
+async fn parts_without_a_digest_are_read() {
     let mut fixture = two_sweeps();
     let sql = "SELECT sweep, trial, epoch, val_loss FROM epochs ORDER BY sweep, trial, epoch";
     let expected = fixture.query(sql).await.unwrap();
@@ -106,7 +106,7 @@ async fn parts_of_older_versions_have_no_digest_and_are_read() {
 }
 
 #[tokio::test]
-async fn a_part_knows_the_trials_in_it() {
+async fn a_part_lists_its_trials() {
     let fixture = two_sweeps();
     for part in &fixture.parts {
         assert!(part.digest.is_some());

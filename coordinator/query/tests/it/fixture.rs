@@ -1,4 +1,4 @@
-//! A dataset with what its journal would hold, and queries over it as text.
+//! A dataset with the contents of its journal, and queries over it.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(crate) struct Fixture {
     pub(crate) parts: Vec<Part>,
     pub(crate) pending: Vec<PendingBatch>,
     pub(crate) retractions: Vec<Retraction>,
-    /// How points are compared; by default `demo` has two seeds and maximises.
+    /// The ranking rules; by default `demo` has two seeds and maximises.
     pub(crate) ranking_rules: BTreeMap<SweepName, RankingRule>,
     /// The next journal position.
     pub(crate) position: u64,
@@ -48,14 +48,14 @@ impl Fixture {
         }
     }
 
-    /// Commits a batch, which is then pending.
+    /// Commits a batch, which becomes pending.
     pub(crate) fn commit(&mut self, sweep: &str, batch: RowBatch) {
         let (sweep, position) = (SweepName::parse(sweep).unwrap(), self.position);
         self.pending.push(PendingBatch { sweep, position, batch });
         self.position += 1;
     }
 
-    /// Commits all rows of a whole trial.
+    /// Commits all rows of a completed trial.
     pub(crate) fn run(&mut self, sweep: &str, trial: u64) {
         let mut rows = sample::rows(trial);
         for epoch in std::mem::take(&mut rows.epochs) {
@@ -110,20 +110,20 @@ impl Fixture {
     }
 }
 
-/// The only line of the log of an attempt.
+/// The only log line of an attempt.
 fn line(trial: u64) -> LogLine {
     let at = Timestamp(1_790_000_000_000 + trial);
     LogLine { number: 1, at, level: LogLevel::Info, text: format!("trial {trial} begins") }
 }
 
-/// All of `table`, in an order that does not depend on how it was read.
+/// SQL for all rows of `table`, in a fixed order.
 pub(crate) fn everything(table: Table) -> String {
     let comparable = columns(table).filter(|column| column.kind != ColumnType::Config);
     let order: Vec<String> = comparable.map(|column| format!("\"{}\"", column.name)).collect();
     format!("SELECT * FROM {} ORDER BY {}", table.name(), order.join(", "))
 }
 
-/// The answer as CSV.
+/// The result as CSV.
 pub(crate) async fn csv(mut answer: rheo_query::QueryStream) -> Result<String, engine::Error> {
     let schema = answer.schema();
     let mut output =

@@ -1,8 +1,7 @@
-//! Files of every version of the schemas stay readable: U31.
+//! U31: files of every schema version stay readable.
 //!
-//! tests/goldens/v<n> is a small dataset that version n wrote; it is never written again. When a
-//! new version comes, `RHEO_BLESS=1` adds its dataset. tests/goldens/run-v4 is what a whole run of
-//! version 4 left.
+//! tests/goldens/v<n> is a small dataset written by version n and never changed. For a new version,
+//! `RHEO_BLESS=1` adds its dataset. tests/goldens/run-v4 holds the results of a whole run of version 4.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -24,7 +23,7 @@ use crate::sample;
 
 const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens");
 
-/// The parts below `root`, which has no directories of tables that came later.
+/// The parts below `root`, which lacks the directories of later tables.
 fn parts(root: &Path) -> Vec<Part> {
     let mut parts = Vec::new();
     for table in Table::ALL {
@@ -86,8 +85,8 @@ async fn u31_files_of_every_version_stay_readable() {
     }
 }
 
-/// What `goldens/run-v4/sweep.yaml` left behind when version 4 ran it: real rows, in the directories
-/// of a real state.
+/// The results of `goldens/run-v4/sweep.yaml`, run by version 4: real rows in the directories of a
+/// real state.
 #[tokio::test]
 async fn u31_the_results_of_a_run_of_version_4_stay_readable() {
     let root = Path::new(GOLDENS).join("run-v4");
@@ -106,7 +105,7 @@ async fn u31_the_results_of_a_run_of_version_4_stay_readable() {
     insta::assert_snapshot!("run_v4_points", fixture.query(points).await.unwrap());
 }
 
-/// The columns of `rows` but those called `lacking`, also within structs.
+/// The columns of `rows` without those named in `lacking`, also within structs.
 fn without(rows: &RecordBatch, lacking: &[&str]) -> RecordBatch {
     let fields = rows.schema().fields().clone();
     let all = StructArray::new(fields, rows.columns().to_vec(), None);
@@ -140,7 +139,7 @@ fn kept(
     (kept_fields, columns)
 }
 
-/// Writes the file of `part` again without some columns, as an older version would have.
+/// Rewrites the file of `part` without some columns, like an older version.
 fn age(root: &Path, part: &mut Part, lacking: &[&str]) {
     let path = root.join(part.path());
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
@@ -153,7 +152,7 @@ fn age(root: &Path, part: &mut Part, lacking: &[&str]) {
     }
     writer.close().unwrap();
     part.bytes = fs::metadata(&path).unwrap().len();
-    // Versions that wrote such files recorded no digest.
+    // Older versions recorded no digest.
     part.digest = None;
 }
 

@@ -1,5 +1,5 @@
-//! The crate through its front door: rows are encoded, written, compacted and queried as the
-//! coordinator does it. One binary, because linking DataFusion takes longer than the tests.
+//! Integration tests of the public API: rows are encoded, written, compacted and queried as in the
+//! coordinator. One binary, because linking DataFusion takes longer than the tests.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 

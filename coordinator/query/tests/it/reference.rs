@@ -1,5 +1,5 @@
-//! The reference of tables and views in docs/results.md is generated from the code and equal to it.
-//! `RHEO_BLESS=1` writes it anew.
+//! The reference of tables and views in docs/results.md is generated from the code. `RHEO_BLESS=1`
+//! updates it.
 
 use std::fmt::Write;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Queries: what they see, what they may not do, and how they fail.
+//! Tests of SQL queries: visible rows, refused statements, and errors.
 
 use rheo_core::id::{SweepName, TrialId};
 use rheo_core::part::Retraction;
@@ -12,7 +12,7 @@ fn demo() -> SweepName {
     SweepName::parse("demo").unwrap()
 }
 
-/// Three sweeps, one of them partly in parts, one wholly, one not at all.
+/// Three sweeps: one partly in parts, one entirely, one not at all.
 fn half_flushed() -> Fixture {
     let mut fixture = Fixture::new();
     (0..4).for_each(|trial| fixture.run("demo", trial));
@@ -26,7 +26,7 @@ fn half_flushed() -> Fixture {
 }
 
 #[tokio::test]
-async fn every_row_is_seen_once_in_a_part_or_before_it_is_in_one() {
+async fn every_row_is_seen_once_whether_pending_or_in_a_part() {
     let fixture = half_flushed();
     for (table, rows_per_trial) in
         [("trials", 1), ("attempts", 1), ("epochs", 2), ("evaluations", 2), ("shapes", 4)]
@@ -45,7 +45,7 @@ async fn every_row_is_seen_once_in_a_part_or_before_it_is_in_one() {
 }
 
 #[tokio::test]
-async fn rows_look_the_same_in_a_part_and_before() {
+async fn pending_rows_equal_rows_in_parts() {
     let [fixture, mut flushed] = [Fixture::new(), Fixture::new()].map(|mut fixture| {
         (0..3).for_each(|trial| fixture.run("demo", trial));
         fixture
@@ -61,7 +61,7 @@ async fn rows_look_the_same_in_a_part_and_before() {
 }
 
 #[tokio::test]
-async fn a_row_that_was_superseded_is_gone_at_once_and_for_good() {
+async fn a_retracted_row_disappears_at_once_and_for_good() {
     let mut fixture = Fixture::new();
     let row = |trial: u64, status: &str| {
         let mut row = sample::trial(trial);
@@ -112,7 +112,7 @@ async fn a_row_that_was_superseded_is_gone_at_once_and_for_good() {
 }
 
 #[tokio::test]
-async fn a_query_that_began_before_a_compaction_ends_after_it() {
+async fn a_query_continues_across_a_compaction() {
     let mut fixture = half_flushed();
     fixture.flush();
     let engine = fixture.engine();
@@ -252,7 +252,7 @@ async fn the_usual_questions_have_answers() {
 }
 
 #[tokio::test]
-async fn a_query_that_needs_too_much_memory_fails_alone() {
+async fn a_query_beyond_its_memory_limit_fails_alone() {
     let mut fixture = Fixture::new();
     (0..200).for_each(|trial| fixture.run("demo", trial));
     fixture.flush();

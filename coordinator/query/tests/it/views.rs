@@ -1,4 +1,4 @@
-//! The views, over rows whose answer is known.
+//! Tests of the views on rows with known results.
 
 mod comparisons;
 mod points;
@@ -21,7 +21,7 @@ fn adaptive(task: TaskKind, seed: u64) -> TrialConfig {
     config
 }
 
-/// Commits the rows of a trial, and that it has ended.
+/// Commits the rows of a trial and its end.
 fn end(fixture: &mut Fixture, sweep: &str, trial: u64, config: &TrialConfig, rows: &Rows) {
     let config = sample::resolved(config);
     for batch in encode(&TrialKeys::new(trial, &config), rows).unwrap() {
@@ -33,14 +33,14 @@ fn end(fixture: &mut Fixture, sweep: &str, trial: u64, config: &TrialConfig, row
     fixture.commit(sweep, encode_trials(&[row]).unwrap());
 }
 
-/// The fields of the lines of an answer below its head.
+/// The fields of a result, line by line, without the header.
 async fn ask(fixture: &Fixture, sql: &str) -> Vec<Vec<String>> {
     let answer = fixture.query(sql).await.unwrap();
     let fields = |line: &str| line.split(',').map(str::to_owned).collect();
     answer.lines().skip(1).map(fields).collect()
 }
 
-/// Fails unless the fields are these numbers within `tolerance`, relatively.
+/// Checks that the fields are the expected numbers within the relative `tolerance`.
 #[track_caller]
 fn assert_numbers(fields: &[String], expected: &[f64], tolerance: f64) {
     assert_eq!(fields.len(), expected.len(), "{fields:?}");
@@ -52,7 +52,7 @@ fn assert_numbers(fields: &[String], expected: &[f64], tolerance: f64) {
 }
 
 #[tokio::test]
-async fn views_have_the_columns_that_they_state() {
+async fn views_have_their_listed_columns() {
     let fixture = Fixture::new();
     let names = |columns: Vec<rheo_query::Column>| -> Vec<&str> {
         columns.iter().map(|column| column.name).collect()
@@ -64,7 +64,7 @@ async fn views_have_the_columns_that_they_state() {
         let found: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         assert_eq!(found, names(view.columns.to_vec()), "{}", view.name);
         for (column, field) in view.columns.iter().zip(schema.fields()) {
-            // A column of the same kind in a table has the same type.
+            // A column of the same type in a table has the same Arrow type.
             let in_table = Table::ALL.iter().find_map(|table| {
                 let other = columns(*table).find(|other| other.kind == column.kind)?;
                 Some(
@@ -84,7 +84,7 @@ async fn views_have_the_columns_that_they_state() {
 }
 
 #[tokio::test]
-async fn the_queries_that_the_reference_shows_run() {
+async fn the_queries_of_the_reference_run() {
     let mut fixture = Fixture::new();
     fixture.run("demo", 0);
     let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results.md");

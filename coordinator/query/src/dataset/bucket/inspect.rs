@@ -1,4 +1,4 @@
-//! Whether the objects of a bucket hold the parts that were written to them.
+//! Integrity checks of the objects of a bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ impl BucketDataset {
             let defect = match sizes {
                 [Some(size), _] | [_, Some(size)] if size == part.bytes => continue,
                 [None, None] => Defect::Missing,
-                // A part that was replaced a moment ago is told apart by a look at it.
+                // Only its content tells whether the part was just replaced.
                 _ => match self.inspect(part) {
                     Ok(()) => continue,
                     Err(Error::Damaged(damaged)) => damaged.defect,
@@ -60,7 +60,7 @@ impl BucketDataset {
         }
     }
 
-    /// The bytes of a part, which are those that were written. It may be staged still.
+    /// Reads a part, staged or in place, and checks its digest.
     pub(super) fn read(&self, part: &Part) -> Result<Bytes, Error> {
         let key = object_name(&part.path());
         let found = match self.get(&staged(part)) {

@@ -1,15 +1,15 @@
-//! Compaction: few large parts instead of many small ones, without rows that no longer count.
+//! Compaction: merges small parts into few large ones, without retracted rows.
 //!
-//! Readers in place list a directory and then open what they saw, so they must never see some old
-//! and some new parts. Hence a whole new directory is prepared aside and exchanged with the old one
-//! in a single step of the file system:
+//! Readers in place list a directory and then open its files, so they must never see a mix of old and
+//! new parts. Therefore a whole new directory is prepared and exchanged with the old one atomically:
 //!
 //! 1. [`DirectoryDataset::compact`] prepares the new directory in `.staging`, durably;
-//! 2. the caller journals the new list of parts: from here on they count;
-//! 3. [`DirectoryDataset::publish`] exchanges the directories and removes the old one when no query reads it.
+//! 2. the caller journals the new list of parts, which are valid from now on;
+//! 3. [`DirectoryDataset::publish`] exchanges the directories and removes the old one once no query
+//!    reads it.
 //!
-//! Between 2 and 3, and after a failure of 3, an `Engine` finds the parts in `.staging`; readers in
-//! place still see the old ones, which hold the same rows. See `dataset` for crashes.
+//! Between 2 and 3, and after a failure of 3, queries find the parts in `.staging`; readers in place
+//! still see the old parts, which hold the same rows. See `directory` for crashes.
 
 use std::collections::BTreeSet;
 
@@ -27,14 +27,14 @@ use crate::names::is_part;
 use crate::retraction::{self, retracted};
 use crate::tables;
 
-/// Parts are merged up to about this size.
+/// The approximate size of a merged part, in bytes.
 const TARGET: u64 = 256 << 20;
 
-/// How many parts are merged into one, which bounds open files and memory: of `trials`, which has
-/// hundreds of columns, each open part takes about 5 MB.
+/// The most parts merged into one. Bounds open files and memory: an open part of `trials`, with
+/// hundreds of columns, takes about 5 MB.
 const FAN_IN: usize = 8;
 
-/// Rows held of each part that is merged.
+/// The number of rows held of each merged part.
 const INPUT: usize = 256;
 
 impl DirectoryDataset {
@@ -71,8 +71,8 @@ impl DirectoryDataset {
         Ok(Some(Compaction { table: table.clone(), sweep: sweep.clone(), old, new }))
     }
 
-    /// Makes an empty staged directory for the new parts, once it is sure that it can be exchanged
-    /// and that nothing in its place is needed.
+    /// Creates an empty staged directory for the new parts. First checks that the old parts are
+    /// present, that no query reads the staged directory, and that directories can be exchanged.
     fn prepare(&self, directory: &str, old: &[Part]) -> Result<String, Error> {
         let staged = format!("{STAGING}/{directory}");
         let damaged = self.find_damaged(directory, &old.iter().collect::<Vec<_>>())?;
@@ -96,7 +96,7 @@ impl DirectoryDataset {
         Ok(staged)
     }
 
-    /// Merges a group of parts into one; none if no row is left.
+    /// Merges a group of parts into one; none if no row remains.
     fn merge(
         &self,
         staged: &str,
@@ -122,8 +122,8 @@ impl DirectoryDataset {
         Ok(Some(merged))
     }
 
-    /// The rows of a part, without those of retracted trials. Its bytes are checked first, whatever
-    /// is known of it: a damaged part must not get the digest of a new one.
+    /// Reads the rows of a part, without retracted trials. Always checks the digest first, because a
+    /// damaged part must not be merged under a new digest.
     fn read(
         &self,
         part: &Part,
@@ -139,7 +139,7 @@ impl DirectoryDataset {
         }))
     }
 
-    /// Lets readers in place see a compaction that the journal knows.
+    /// See [`super::super::Dataset::publish`].
     pub(in crate::dataset) fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
         let directory = Part::directory(&compaction.table, &compaction.sweep);
         let files = self.disk.list(&directory)?;
@@ -156,7 +156,7 @@ impl DirectoryDataset {
     }
 }
 
-/// Neighbouring parts that become one.
+/// Groups adjacent parts to merge.
 fn groups(parts: &[Part]) -> Vec<&[Part]> {
     let mut groups = Vec::new();
     let (mut start, mut bytes) = (0, 0);

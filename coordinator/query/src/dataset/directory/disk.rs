@@ -1,8 +1,7 @@
-//! Every change to the files of a dataset goes through here, so that another kind of storage can
-//! take its place, and so that tests can pull the plug before each of them.
+//! File operations of a dataset. All changes go through this file, so that tests can simulate a power
+//! cut before each of them.
 //!
-//! A directory is synced after each change to it: what a function here has done is still done after
-//! a loss of power.
+//! Every function syncs the directories that it changes: its effect survives a power cut.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,15 +18,15 @@ pub(crate) struct Disk {
     pub(crate) fuse: fuse::Fuse,
 }
 
-/// What failed.
+/// A failed file operation.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}: `{}`", path.display())]
 pub struct Error {
-    /// What was being done.
+    /// The failed action.
     pub action: &'static str,
-    /// To which file or directory.
+    /// The file or directory.
     pub path: PathBuf,
-    /// Why it failed.
+    /// The cause.
     pub source: io::Error,
 }
 
@@ -44,14 +43,14 @@ impl Disk {
         self.root.join(path)
     }
 
-    /// The entries of a directory and the sizes of those that are files; none if it does not exist.
+    /// The names and sizes of the entries of a directory; none if it does not exist.
     pub(crate) fn list(&self, directory: &str) -> Result<Vec<(String, u64)>, Error> {
         let path = self.path(directory);
         let read = || -> io::Result<Vec<(String, u64)>> {
             let mut entries = Vec::new();
             for entry in fs::read_dir(&path)? {
                 let entry = entry?;
-                // A name that is no text is nobody we know.
+                // A name that is not UTF-8 is not ours.
                 if let Ok(name) = entry.file_name().into_string() {
                     entries.push((name, entry.metadata()?.len()));
                 }
@@ -65,7 +64,7 @@ impl Disk {
         }
     }
 
-    /// The size of a file; none if there is none.
+    /// The size of a file; none if it does not exist.
     pub(crate) fn size(&self, path: &str) -> Result<Option<u64>, Error> {
         let path = self.path(path);
         match fs::metadata(&path) {
@@ -86,8 +85,8 @@ impl Disk {
         self.path(path).exists()
     }
 
-    /// Makes a directory and its parents, the root of the dataset included. What holds the root must
-    /// be there: a state directory that was moved away is not begun anew in its old place.
+    /// Creates a directory and its parents, up to the root of the dataset. The parent of the root
+    /// must exist, so that a moved state directory is not created again at its old path.
     pub(crate) fn create_directory(&self, directory: &str) -> Result<(), Error> {
         if !self.root.is_dir() {
             self.change("make the directory", Path::new(""), |root| fs::create_dir(root))?;
@@ -106,12 +105,12 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes an empty file that is not yet durable.
+    /// Creates an empty file, not yet durable.
     pub(crate) fn create(&self, path: &str) -> Result<File, Error> {
         self.change("create", Path::new(path), |path| File::create(path))
     }
 
-    /// Makes the contents of a file durable and returns its size.
+    /// Syncs the content of a file and returns its size.
     pub(crate) fn finish(&self, path: &str, file: &File) -> Result<u64, Error> {
         self.change("sync", Path::new(path), |_| {
             file.sync_all()?;
@@ -119,21 +118,21 @@ impl Disk {
         })
     }
 
-    /// Moves a file or directory, over a file of the new name.
+    /// Moves a file or directory; replaces an existing file.
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
         let target = self.path(to);
         self.change("rename", Path::new(from), |path| fs::rename(path, target))?;
         self.sync_parents(from, to)
     }
 
-    /// Moves a file to a name that is free; false if it is not.
+    /// Moves a file to a free name; false if the name is taken.
     pub(crate) fn rename_new(&self, from: &str, to: &str) -> Result<bool, Error> {
         let target = self.path(to);
         let moved = self.change("rename", Path::new(from), |path| {
             match renameat_with(CWD, path, CWD, &target, RenameFlags::NOREPLACE) {
                 Ok(()) => Ok(true),
                 Err(Errno::EXIST) => Ok(false),
-                // A file system that cannot do both in one step.
+                // The file system has no atomic rename without replacement.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                     let is_free = !target.try_exists()?;
                     if is_free {
@@ -148,14 +147,14 @@ impl Disk {
         Ok(moved)
     }
 
-    /// Gives a file a second name.
+    /// Creates a hard link to a file.
     pub(crate) fn link(&self, from: &str, to: &str) -> Result<(), Error> {
         let target = self.path(to);
         self.change("link", Path::new(from), |path| fs::hard_link(path, target))?;
         self.sync_parents(to, to)
     }
 
-    /// Exchanges two directories: whoever looks sees either both before or both after.
+    /// Exchanges two directories atomically.
     pub(crate) fn exchange(&self, one: &str, other: &str) -> Result<(), Error> {
         let target = self.path(other);
         self.change("exchange", Path::new(one), |path| {
@@ -164,7 +163,7 @@ impl Disk {
         self.sync_parents(one, other)
     }
 
-    /// Removes a file; that it is gone already is no error.
+    /// Removes a file, if it exists.
     pub(crate) fn remove(&self, path: &str) -> Result<(), Error> {
         self.change("remove", Path::new(path), |path| match fs::remove_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -172,7 +171,7 @@ impl Disk {
         })
     }
 
-    /// Removes a directory unless something is still in it.
+    /// Removes a directory, if it exists and is empty.
     pub(crate) fn remove_empty(&self, directory: &str) -> Result<(), Error> {
         self.change("remove", Path::new(directory), |path| match fs::remove_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -181,8 +180,8 @@ impl Disk {
         })
     }
 
-    /// Moves a file out of the dataset, to `target` on the same file system, whose directories are
-    /// made; an existing file there is not replaced.
+    /// Moves a file out of the dataset, to `target` on the same file system. Creates its parent
+    /// directories; does not replace an existing file.
     pub(crate) fn move_out(&self, from: &str, target: &Path) -> Result<(), Error> {
         self.change("move", Path::new(from), |path| {
             let parent = target.parent().unwrap_or(target);
@@ -202,7 +201,7 @@ impl Disk {
         if parent(one) == parent(other) { Ok(()) } else { self.sync(parent(other)) }
     }
 
-    /// Makes the names in a directory durable.
+    /// Syncs the names in a directory.
     pub(crate) fn sync(&self, directory: &Path) -> Result<(), Error> {
         self.change("sync", directory, |path| File::open(path)?.sync_all())
     }
@@ -222,12 +221,12 @@ impl Disk {
     }
 }
 
-/// A loss of power that tests put before the n-th change.
+/// A simulated power cut before the n-th change, for tests.
 #[cfg(test)]
 pub(crate) mod fuse {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// How many changes are still possible.
+    /// The number of changes before the power cut.
     #[derive(Debug)]
     pub(crate) struct Fuse(AtomicUsize);
 
@@ -242,7 +241,7 @@ pub(crate) mod fuse {
             self.0.store(changes, Ordering::Relaxed);
         }
 
-        /// Once it is, it stays so: nothing works without power.
+        /// Counts a change. After the power cut, every change fails.
         pub(super) fn is_blown(&self) -> bool {
             let left = self
                 .0

@@ -1,4 +1,4 @@
-//! Whether the files of a directory hold the parts that were written to them.
+//! Integrity checks of the files of a directory.
 
 use std::fs::File;
 use std::io::Seek as _;
@@ -10,8 +10,8 @@ use super::super::{DamagedPart, Defect, Error, STAGING, aside, defect_of_rows, i
 use super::{DirectoryDataset, DiskError};
 
 impl DirectoryDataset {
-    /// The file of a part and its size: in the tree or, around the moment of a compaction, in
-    /// `.staging`. The two may be exchanged between two looks, hence the third.
+    /// The file of a part and its size: in the tree or, around a compaction, in `.staging`. Tries the
+    /// tree twice, because the two may be exchanged in between.
     fn locate(&self, part: &Part) -> Result<Option<(PathBuf, u64)>, Error> {
         let tree = part.path();
         for place in [tree.clone(), format!("{STAGING}/{tree}"), tree] {
@@ -61,7 +61,7 @@ impl DirectoryDataset {
         }
     }
 
-    /// Opens the file of a part after a look at all of its bytes.
+    /// Opens the file of a part after checking its digest.
     pub(super) fn open(&self, part: &Part) -> Result<File, Error> {
         let Some((path, _)) = self.locate(part)? else {
             return Err(self.damage(part, Defect::Missing).into());
@@ -70,7 +70,7 @@ impl DirectoryDataset {
         let mut file = File::open(&path).map_err(failed)?;
         let (digest, length) = match integrity::digest_of(&file) {
             Ok(found) => found,
-            // What a disk does not give back is as good as damaged.
+            // An unreadable file counts as damaged.
             Err(error) => {
                 let defect = Defect::Unreadable(error.to_string());
                 return Err(self.damage(part, defect).into());

@@ -1,4 +1,4 @@
-//! Files in the place of parts that the journal does not name: removed or set aside, and counted.
+//! Stray files: files that look like parts but that the journal does not name.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use super::disk::Disk;
 use super::{Error, RecoveryReport};
 
-/// Deals with the strays of one recovery.
+/// Removes and sets aside the stray files of one recovery.
 pub(super) struct StrayFiles<'a> {
     disk: &'a Disk,
-    /// The ending of the name of the directory for what is set aside.
+    /// The suffix of the name of the directory for files set aside.
     ending: &'a str,
     pub(super) recovered: RecoveryReport,
-    /// That directory, once there is something to set aside.
+    /// The directory for files set aside, created for the first one.
     aside: Option<PathBuf>,
 }
 
@@ -29,7 +29,7 @@ impl<'a> StrayFiles<'a> {
         Ok(())
     }
 
-    /// Moves a file to where nobody takes it for a part of this state, as `name`.
+    /// Moves a file out of the dataset, to `name` in the directory for files set aside.
     pub(super) fn set_aside(&mut self, path: &str, name: &str) -> Result<(), Error> {
         let directory =
             self.aside.get_or_insert_with(|| directory(&self.disk.path(""), self.ending));
@@ -40,10 +40,10 @@ impl<'a> StrayFiles<'a> {
     }
 }
 
-/// A directory beside the dataset that does not exist yet; hidden inside, where the one beside would
-/// be on another file system or cannot be made.
+/// A new directory beside the dataset, or hidden inside it, if the one beside would be on another file
+/// system or cannot be created.
 fn directory(root: &Path, ending: &str) -> PathBuf {
-    // Where the dataset is a link, beside what it leads to.
+    // If the dataset is a symbolic link, beside its target.
     let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let beside = root.parent().zip(root.file_name()).and_then(|(parent, name)| {
         let is_one_file_system =

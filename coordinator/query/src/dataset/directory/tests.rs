@@ -1,5 +1,5 @@
-//! A dataset through every loss of power: the plug is pulled before each change to the disk in
-//! turn, the process starts again, and every row must be there once.
+//! Crash tests of a dataset in a directory: a power cut before each change of the disk in turn; after
+//! a restart, every row must exist once.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -46,28 +46,28 @@ impl DirectoryDataset {
     }
 }
 
-/// The ending of what is set aside.
+/// The suffix of files set aside.
 const ASIDE: &str = "orphaned-2026-11-30";
 
 fn known(parts: &[Part]) -> JournalContents {
     JournalContents::new(parts.to_vec())
 }
 
-/// What a journal would hold.
+/// The parts and retractions of a journal.
 #[derive(Default)]
 struct TestJournal {
     parts: Vec<Part>,
     retractions: Vec<Retraction>,
 }
 
-/// The batch of one row of `trials`; `status` tells the rows of one trial apart.
+/// A batch of one row of `trials`. `status` distinguishes the rows of one trial.
 fn batch(trial: u64, status: &str) -> Bytes {
     let mut row = sample::trial(trial);
     row.status = status.to_owned();
     tables::encode_trials(&[row]).unwrap().ipc
 }
 
-/// The rows of `trials` that a reader finds in the directory.
+/// The rows of `trials` that readers in place see.
 fn seen_in_place(root: &Path) -> Vec<(u64, String)> {
     let mut rows = Vec::new();
     let directory = root.join("trials/sweep=demo");
@@ -142,7 +142,7 @@ const AFTER: [(u64, &str); 4] =
     [(1, "completed"), (2, "completed"), (3, "completed"), (4, "completed")];
 
 #[test]
-fn a_part_holds_its_rows_sorted_under_its_name() {
+fn a_part_has_sorted_rows_and_its_file_name() {
     let root = TempDir::new().unwrap();
     let dataset = DirectoryDataset::new(root.path().join("results"));
     let journal = three_parts(&dataset);
@@ -166,7 +166,7 @@ fn a_part_holds_its_rows_sorted_under_its_name() {
 }
 
 #[test]
-fn a_part_that_is_interrupted_anywhere_leaves_nothing_behind() {
+fn an_interrupted_write_leaves_no_file_after_recovery() {
     for changes in 0.. {
         let root = TempDir::new().unwrap();
         let dataset = DirectoryDataset::new(root.path().join("results"));
@@ -175,7 +175,7 @@ fn a_part_that_is_interrupted_anywhere_leaves_nothing_behind() {
             let batches = [batch(1, "completed"), batch(2, "completed")];
             dataset.write(&TableName::TRIALS, &demo(), (1, 2), batches)
         };
-        // Even a part that was finished does not count: the plug is pulled before it is journaled.
+        // Even a finished part is not valid: the power cut comes before it is journaled.
         let finished = write(&dataset).is_ok();
 
         let dataset = DirectoryDataset::new(root.path().join("results"));
@@ -201,7 +201,7 @@ fn a_part_that_is_interrupted_anywhere_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_compaction_that_is_interrupted_anywhere_loses_and_doubles_no_row() {
+fn an_interrupted_compaction_loses_or_doubles_no_row() {
     for changes in 0.. {
         let root = TempDir::new().unwrap();
         let dataset = DirectoryDataset::new(root.path());
@@ -233,7 +233,7 @@ fn a_compaction_that_is_interrupted_anywhere_loses_and_doubles_no_row() {
 }
 
 #[test]
-fn what_was_journaled_before_it_was_recovered_is_recovered_after_any_further_crash() {
+fn a_journaled_compaction_survives_an_interrupted_recovery() {
     for changes in 0.. {
         let root = TempDir::new().unwrap();
         let dataset = DirectoryDataset::new(root.path());
@@ -242,7 +242,7 @@ fn what_was_journaled_before_it_was_recovered_is_recovered_after_any_further_cra
             .compact(&TableName::TRIALS, &demo(), &journal.parts, &journal.retractions)
             .unwrap()
             .unwrap();
-        // Journaled, not published; then recovery itself is interrupted.
+        // The compaction is journaled, not published; then the recovery is interrupted.
         let dataset = DirectoryDataset::new(root.path());
         dataset.disk.fuse.set(changes);
         let recovered = dataset.recover(&known(&compaction.new), ASIDE).is_ok();
@@ -257,7 +257,7 @@ fn what_was_journaled_before_it_was_recovered_is_recovered_after_any_further_cra
 }
 
 #[test]
-fn a_compaction_that_was_given_up_can_be_prepared_again() {
+fn an_abandoned_compaction_can_be_prepared_again() {
     let root = TempDir::new().unwrap();
     let dataset = DirectoryDataset::new(root.path());
     let journal = three_parts(&dataset);
@@ -273,11 +273,11 @@ fn a_compaction_that_was_given_up_can_be_prepared_again() {
 }
 
 #[test]
-fn parts_that_stay_as_they_are_keep_their_names() {
+fn unchanged_parts_keep_their_names() {
     let root = TempDir::new().unwrap();
     let dataset = DirectoryDataset::new(root.path());
     let mut parts = three_parts(&dataset).parts;
-    // A part too large to be merged with others.
+    // A part that is too large to merge.
     parts[1].bytes = 1 << 40;
     let sparse = File::options().write(true).open(root.path().join(parts[1].path())).unwrap();
     sparse.set_len(1 << 40).unwrap();
@@ -294,7 +294,7 @@ fn parts_that_stay_as_they_are_keep_their_names() {
 }
 
 #[test]
-fn a_part_of_which_nothing_counts_disappears() {
+fn a_part_without_remaining_rows_is_removed() {
     let root = TempDir::new().unwrap();
     let dataset = DirectoryDataset::new(root.path());
     let part = dataset.write(&TableName::TRIALS, &demo(), (1, 1), [batch(1, "failed")]).unwrap();
@@ -308,7 +308,7 @@ fn a_part_of_which_nothing_counts_disappears() {
 }
 
 #[test]
-fn what_a_pinned_query_reads_stays_until_it_ends() {
+fn replaced_parts_stay_while_a_query_is_pinned() {
     let root = TempDir::new().unwrap();
     let dataset = DirectoryDataset::new(root.path());
     let journal = three_parts(&dataset);
@@ -327,7 +327,7 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
 }
 
 #[test]
-fn what_the_journal_does_not_know_is_set_aside_beside_the_results() {
+fn unknown_files_are_set_aside_beside_the_results() {
     let place = TempDir::new().unwrap();
     let root = place.path().join("results");
     let dataset = DirectoryDataset::new(&root);
@@ -364,7 +364,7 @@ fn what_the_journal_does_not_know_is_set_aside_beside_the_results() {
     let aside = PathBuf::from(aside.unwrap());
     assert_eq!(files(&aside), strays);
     assert_eq!(aside.file_name().unwrap(), "results.orphaned-2026-11-30");
-    // Another time on the same day.
+    // A second recovery on the same day.
     put(strays[0]);
     let again = dataset.recover(&known(&journal.parts), ASIDE).unwrap().aside.unwrap();
     assert!(again.ends_with("results.orphaned-2026-11-30-2"), "{again}");
@@ -383,7 +383,7 @@ fn what_the_journal_does_not_know_is_set_aside_beside_the_results() {
 }
 
 #[test]
-fn a_missing_or_damaged_part_is_noticed() {
+fn a_missing_or_damaged_part_is_reported() {
     let root = TempDir::new().unwrap();
     let dataset = DirectoryDataset::new(root.path());
     let journal = three_parts(&dataset);
@@ -403,7 +403,7 @@ fn a_missing_or_damaged_part_is_noticed() {
 }
 
 #[test]
-fn parts_in_two_places_are_brought_together_after_a_repair() {
+fn staged_parts_are_gathered_after_a_repair() {
     let root = TempDir::new().unwrap();
     let dataset = DirectoryDataset::new(root.path().join("results"));
     let journal = three_parts(&dataset);
@@ -411,7 +411,7 @@ fn parts_in_two_places_are_brought_together_after_a_repair() {
         .compact(&TableName::TRIALS, &demo(), &journal.parts, &journal.retractions)
         .unwrap()
         .unwrap();
-    // Journaled, but never exchanged: a part was missing. Then another was written.
+    // The compaction is journaled but never exchanged, because a part is missing. Then another part is written.
     let later =
         dataset.write(&TableName::TRIALS, &demo(), (8, 8), [batch(5, "completed")]).unwrap();
     let parts = [compaction.new, vec![later]].concat();
@@ -421,7 +421,7 @@ fn parts_in_two_places_are_brought_together_after_a_repair() {
 }
 
 #[test]
-fn parts_that_change_during_a_compaction_are_not_hidden() {
+fn a_part_written_during_a_compaction_prevents_its_publication() {
     let root = TempDir::new().unwrap();
     let dataset = DirectoryDataset::new(root.path());
     let journal = three_parts(&dataset);
@@ -433,7 +433,7 @@ fn parts_that_change_during_a_compaction_are_not_hidden() {
 }
 
 #[test]
-fn a_new_part_takes_the_place_of_no_file() {
+fn a_new_part_replaces_no_file() {
     let root = TempDir::new().unwrap();
     let dataset = DirectoryDataset::new(root.path());
     let path = "trials/sweep=demo/part-000000000001-000000000001.parquet";

@@ -1,10 +1,10 @@
-//! Files of parts that are damaged or gone, in a directory and in a bucket.
+//! Tests of missing and damaged parts.
 use rheo_core::name::TableName;
 
 use super::*;
 
 #[test]
-fn a_missing_or_damaged_part_is_noticed_and_nothing_is_removed() {
+fn a_missing_or_damaged_part_is_reported_and_nothing_removed() {
     everywhere(|world| {
         let dataset = world.dataset();
         let journal = four_parts(&dataset);
@@ -30,7 +30,7 @@ fn a_missing_or_damaged_part_is_noticed_and_nothing_is_removed() {
 }
 
 #[test]
-fn a_damaged_sweep_does_not_keep_another_from_being_recovered() {
+fn a_damaged_sweep_does_not_prevent_recovery_of_others() {
     everywhere(|world| {
         let dataset = world.dataset();
         let journal = four_parts(&dataset);
@@ -43,7 +43,7 @@ fn a_damaged_sweep_does_not_keep_another_from_being_recovered() {
     });
 }
 
-/// Turns one bit of a file over.
+/// Flips one bit of a file.
 fn flip(world: &TestDataset, file: &str, at: usize) {
     let mut bytes = world.files()[file].to_vec();
     bytes[at] ^= 1;
@@ -51,7 +51,7 @@ fn flip(world: &TestDataset, file: &str, at: usize) {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_is_noticed_and_the_part_is_never_merged() {
+fn any_flipped_bit_is_detected_and_prevents_a_merge() {
     everywhere(|world| {
         let dataset = world.dataset();
         let journal = four_parts(&dataset);
@@ -74,7 +74,7 @@ fn a_flipped_bit_anywhere_is_noticed_and_the_part_is_never_merged() {
 }
 
 #[test]
-fn a_damaged_part_is_set_aside_where_no_reader_looks() {
+fn a_damaged_part_is_set_aside_in_a_hidden_folder() {
     everywhere(|world| {
         let dataset = world.dataset();
         let journal = four_parts(&dataset);
@@ -95,7 +95,7 @@ fn a_damaged_part_is_set_aside_where_no_reader_looks() {
 }
 
 #[test]
-fn rows_of_a_trial_that_starts_over_leave_every_part() {
+fn rows_of_a_trial_that_starts_over_are_removed() {
     everywhere(|world| {
         let dataset = world.dataset();
         let mut journal = four_parts(&dataset);

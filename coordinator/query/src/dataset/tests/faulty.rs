@@ -1,4 +1,4 @@
-//! An object store whose requests fail from some request on, before they are carried out or after.
+//! An object store whose changes fail from the n-th on, before or after they take effect.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -12,19 +12,19 @@ use object_store::{
 };
 use tokio_stream::{Stream, StreamExt as _};
 
-/// What happens to a request.
+/// The fault of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
-    /// It is not carried out.
+    /// The request has no effect.
     Refused,
-    /// It is carried out, and nobody hears of it.
+    /// The request takes effect, but its reply is lost.
     AnswerLost,
 }
 
 #[derive(Debug)]
 pub(super) struct FaultyStore {
     store: InMemory,
-    /// How many changes still succeed, and what happens then.
+    /// The number of changes that still succeed, and the fault after them.
     left: Mutex<Option<(usize, Fault)>>,
 }
 
@@ -43,7 +43,7 @@ impl FaultyStore {
         *self.left.lock().unwrap() = None;
     }
 
-    /// What happens to the next change. After the first fault nothing is carried out at all.
+    /// The fault of the next change. After the first fault, all changes are refused.
     fn fault(&self) -> Option<Fault> {
         let mut left = self.left.lock().unwrap();
         match &mut *left {

@@ -1,10 +1,10 @@
-//! Files that the journal does not name, in a directory and in a bucket.
+//! Tests of files that the journal does not name.
 use rheo_core::name::TableName;
 
 use super::*;
 
 #[test]
-fn a_file_whose_rows_are_not_known_is_set_aside_and_never_removed() {
+fn a_file_with_unknown_rows_is_set_aside_not_removed() {
     let foreign = [
         "README",
         "_rheobase",

@@ -1,5 +1,5 @@
-//! `comparisons`: do the neurons of two tasks have the same fractional order? (Geadah et al. 2024;
-//! science reference, 7.7; docs/science.md, section 7.7.)
+//! The view `comparisons`: tests whether the neurons of two tasks have the same fractional order
+//! (Geadah et al. 2024; science reference, 7.7; docs/science.md, section 7.7).
 
 use std::sync::Arc;
 
@@ -68,8 +68,8 @@ const COLUMNS: [Column; 19] = [
     ),
 ];
 
-/// A scope is one sweep, or '' for all of them together, which counts only where the two groups then
-/// span several. Networks must be the same; training may differ, because tasks need their own.
+/// A scope is one sweep, or '' for all sweeps, which is kept only if the two groups span several.
+/// Networks must be equal; training may differ between tasks.
 const SQL: &str = "\
 WITH recipes AS (
   SELECT sweep, trial, swept,
@@ -116,7 +116,7 @@ SELECT nullif(scope, '') AS sweep, net, epoch, variant, 'alpha' AS quantity, pro
   swept_a, swept_b
 FROM tested";
 
-/// `student_t_p(t, df)`: the probability of a t at least as far from 0.
+/// The function `student_t_p(t, df)`: the two-sided probability of t.
 pub(super) fn function() -> ScalarUDF {
     create_udf(
         "student_t_p",
@@ -137,7 +137,7 @@ fn two_sided(columns: &[ColumnarValue]) -> Result<ColumnarValue> {
     Ok(ColumnarValue::Array(Arc::new(p) as ArrayRef))
 }
 
-/// NaN where there is no such distribution, or no t: two groups without any variance.
+/// The two-sided probability of t; NaN for an invalid `df`, or a NaN t of groups without variance.
 fn probability(t: f64, df: f64) -> f64 {
     match StudentsT::new(0.0, 1.0, df) {
         Ok(distribution) if !t.is_nan() => 2.0 * distribution.cdf(-t.abs()),

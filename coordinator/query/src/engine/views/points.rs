@@ -1,5 +1,5 @@
-//! `points`: what the seeds of each point have come to, the best first. The order is that of
-//! [`rheo_core::ranking`], which `rheo run` and `rheo status` follow too; SQL only counts and averages.
+//! The view `points`: the results of each point over its seeds, best first. The order is that of
+//! [`rheo_core::ranking`], as in `rheo run` and `rheo status`; SQL only counts and averages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,8 +67,8 @@ const COLUMNS: [Column; 17] = [
     required("swept", ColumnType::Str, "JSON", "the values that the sweep gave to its parameters"),
 ];
 
-/// A completed trial whose metric does not exist counts as NaN, which makes the mean NaN; SQL would
-/// leave a null out of the mean.
+/// A completed trial without the metric counts as NaN, so that the mean is NaN; SQL would skip a
+/// null.
 const SQL: &str = "\
 WITH ended AS (
   SELECT *, CASE WHEN status = 'completed' THEN coalesce(objective, CAST('NaN' AS DOUBLE)) END AS value
@@ -149,7 +149,7 @@ fn judge_all(
             diverged: count(2, row),
             failed: count(3, row),
         };
-        // A sweep that the state does not know asks for what there is.
+        // A sweep without a rule in the state: all its seeds count as requested.
         let unknown = RankingRule { seeds: tally.completed.max(1), goal: Goal::Minimize };
         let rule = ranking_rules.get(sweeps.value(row)).copied().unwrap_or(unknown);
         let mean = means.is_valid(row).then(|| means.value(row));

@@ -1,6 +1,6 @@
-//! `pooled_gain_fits`: the curves through gain and saturation against the strength of noise,
-//! averaged over seeds first (science reference, 7.5; docs/science.md, section 7.5). A trial has
-//! one seed, so its own fits, in `gain_fits`, cannot do that.
+//! The view `pooled_gain_fits`: fits of gain and saturation against the strength of noise, averaged
+//! over seeds first (science reference, 7.5; docs/science.md, section 7.5). The table `gain_fits`
+//! cannot hold them, because a trial has one seed.
 
 use std::sync::Arc;
 
@@ -51,9 +51,9 @@ const COLUMNS: [Column; 14] = [
     required("swept", ColumnType::Str, "JSON", "the values that a sweep gave to their parameters"),
 ];
 
-/// A scope is one sweep, or '' for all of them together, which counts only where a group then spans
-/// several. Strengths at which not every seed was measured are left out: seeds differ by more than
-/// neighbouring strengths do, and a curve through means of different seeds would show that.
+/// A scope is one sweep, or '' for all sweeps, which is kept only if a group spans several. Strengths
+/// that lack a seed are left out: seeds differ more than neighbouring strengths, so means over
+/// different seeds would distort the curve.
 const SQL: &str = "\
 WITH recipes AS (
   SELECT sweep, trial, swept,
@@ -100,7 +100,7 @@ fn fit_fields() -> Fields {
     FIT.map(|name| Field::new(name, DataType::Float64, true)).into_iter().collect()
 }
 
-/// `scaling_fit(variant, form, xi, values)`: a struct, null where there is no fit.
+/// The function `scaling_fit(variant, form, xi, values)`: a struct, or null without a fit.
 pub(super) fn function() -> ScalarUDF {
     let list = DataType::new_list(DataType::Float64, true);
     create_udf(

@@ -1,11 +1,11 @@
-//! Which trials differ in their seed alone? The functions `recipe` and `network_of` turn the
-//! configuration of a trial into bytes that are equal for trials that may be pooled.
+//! The functions `recipe` and `network_of`, which find trials that differ only in their seed. They
+//! turn the configuration of a trial into bytes; equal bytes mean that trials may be pooled.
 //!
-//! Points of a sweep would tell that within a sweep only, and the values that a sweep gave to its
-//! parameters mean nothing beside those of another sweep. So the configuration itself is compared,
-//! without what only observes a trial: how it is evaluated and analysed, and how it is kept. Views
-//! number the recipes by their rank, because the bytes are long and rows of results many; bytes have
-//! no default frame, so the windows state one, which a rank ignores.
+//! The points of a sweep identify such trials only within that sweep, and swept values of different
+//! sweeps are not comparable. So the functions compare the configuration itself, without evaluation,
+//! analyses and storage, which do not change a trial. Views number the recipes by rank, because the
+//! bytes are long and rows are many; bytes have no default window frame, so the windows state one,
+//! which a rank ignores.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf}
 
 use crate::config;
 
-/// All that makes a trial, its seed aside; seeds of single purposes are no replicates.
+/// The groups that define a trial, except its seed. The seeds of single purposes are part of it.
 const RECIPE: &[&str] = &["task", "network", "training", "seeds"];
 
-/// What two tasks have in common where their neurons are compared.
+/// The group that two tasks share when their neurons are compared.
 const NETWORK: &[&str] = &["network"];
 
-/// `recipe(config)` and `network_of(config)`.
+/// The functions `recipe(config)` and `network_of(config)`.
 pub(super) fn functions() -> [ScalarUDF; 2] {
     [("recipe", RECIPE), ("network_of", NETWORK)].map(|(name, parts)| {
         create_udf(
@@ -37,7 +37,7 @@ pub(super) fn functions() -> [ScalarUDF; 2] {
     })
 }
 
-/// The parts of each configuration in Arrow's row format, in which equal means the same bytes.
+/// The `parts` of each configuration in Arrow's row format, where equal values have equal bytes.
 fn bytes(columns: &[ColumnarValue], parts: &[&str]) -> Result<ColumnarValue> {
     let columns = ColumnarValue::values_to_arrays(columns)?;
     let [config] = columns.as_slice() else {

@@ -1,5 +1,5 @@
-//! `robustness`: how much of its accuracy a network keeps under a perturbation, one number per
-//! curve (science reference, section 6; docs/science.md, section 6).
+//! The view `robustness`: the share of its accuracy that a network keeps under a perturbation, one
+//! number per curve (science reference, section 6; docs/science.md, section 6).
 
 use super::SqlView;
 use crate::tables::{Column, ColumnType, optional, required};
@@ -48,8 +48,8 @@ const COLUMNS: [Column; 19] = [
     optional("index", ColumnType::F64, "", "`mean_accuracy` / `clean_accuracy`"),
 ];
 
-/// Repetitions of a level are averaged before the curve is integrated. A curve of a single level has
-/// no area, but a mean: its value.
+/// Repetitions of a level are averaged before the curve is integrated. The mean of a curve with a
+/// single level is its value.
 const SQL: &str = "\
 WITH levels AS (
   SELECT sweep, trial, task, net, seed, epoch, variant, split, perturbation, frequency, phase,

@@ -1,4 +1,4 @@
-//! `comparisons`: Student's t test between tasks, over the seeds of one sweep or of several.
+//! Tests of the view `comparisons`: Student's t test between tasks, over the seeds of one sweep or of several.
 
 use rheo_model::config::TaskKind;
 use rheo_model::row::{FractionalFitRow, Rows, Variant};
@@ -24,7 +24,7 @@ fn fit(xi: f64, alpha: f64) -> FractionalFitRow {
     }
 }
 
-/// At the second strength nothing was found.
+/// Fits of an order; none at the second strength.
 fn rows(alpha: f64) -> Rows {
     Rows { fractional_fits: vec![fit(30.0, alpha), fit(1.0, f64::NAN)], ..Rows::default() }
 }
@@ -33,14 +33,14 @@ fn commit(fixture: &mut Fixture, sweep: &str, trial: u64, task: TaskKind, alpha:
     end(fixture, sweep, trial, &adaptive(task, trial), &rows(alpha));
 }
 
-/// Means of two groups of three, t, its degrees of freedom and p.
+/// The means of two groups of three, t, its degrees of freedom and p.
 fn expected(one: [f64; 3], other: [f64; 3]) -> [f64; 5] {
     let mean = |values: [f64; 3]| values.iter().sum::<f64>() / 3.0;
     let squares =
         |values: [f64; 3]| values.iter().map(|value| (value - mean(values)).powi(2)).sum::<f64>();
     let t =
         (mean(one) - mean(other)) / ((squares(one) + squares(other)) / 4.0 * (2.0 / 3.0)).sqrt();
-    // The distribution with four degrees of freedom in closed form.
+    // Closed form of the distribution with four degrees of freedom.
     let q = t * t / (1.0 + t * t / 4.0);
     let p = 2.0 * (0.5 - 3.0 / 8.0 * q.sqrt() * (1.0 - q / 12.0));
     [mean(one), mean(other), t, 4.0, p]
@@ -69,7 +69,7 @@ async fn tasks_are_compared_by_a_two_sample_t_test() {
 }
 
 #[tokio::test]
-async fn one_trial_of_each_task_says_nothing() {
+async fn one_trial_of_each_task_gives_no_comparison() {
     let mut fixture = Fixture::new();
     commit(&mut fixture, "demo", 0, TaskKind::Digits, 0.1);
     commit(&mut fixture, "demo", 1, TaskKind::Evidence, 0.2);
@@ -78,10 +78,10 @@ async fn one_trial_of_each_task_says_nothing() {
 }
 
 #[tokio::test]
-async fn seeds_of_another_sweep_count_where_no_sweep_is_asked_for() {
+async fn without_a_sweep_seeds_of_all_sweeps_count() {
     let mut fixture = Fixture::new();
-    // One sweep has both tasks but a single seed of the second; the other has the rest, and one
-    // of the same trials again.
+    // One sweep has both tasks, but a single seed of the second; the other sweep has the other seeds
+    // and a repeated trial.
     for (trial, alpha) in (0..).zip(ONE) {
         commit(&mut fixture, "networks", trial, TaskKind::Digits, alpha);
     }
@@ -99,12 +99,12 @@ async fn seeds_of_another_sweep_count_where_no_sweep_is_asked_for() {
 }
 
 #[tokio::test]
-async fn networks_that_are_not_alike_are_not_compared() {
+async fn different_networks_are_not_compared() {
     let mut fixture = Fixture::new();
     for (trial, alpha) in (0..).zip(ONE) {
         for (task, more) in [(TaskKind::Digits, 0), (TaskKind::Evidence, 3)] {
             let mut config = adaptive(task, trial);
-            // The small ones are trained otherwise for each task, which is no matter.
+            // Training differs between the tasks, which is allowed.
             config.network.hidden = if trial == 0 { 10 } else { 20 };
             if trial > 0 && task == TaskKind::Evidence {
                 config.training.optimizer.lr = 1e-5;

@@ -1,4 +1,4 @@
-//! `points`: the seeds of a point taken together, in the order of the core.
+//! Tests of the view `points`: results over the seeds of each point, in the order of the core.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use super::ask;
 use crate::fixture::Fixture;
 use crate::sample;
 
-/// How a trial ended, and its metric.
+/// The status of an ended trial, and its metric.
 type End = (&'static str, Option<f64>);
 
-/// A sweep of which these trials have ended; trial k is seed k mod `seeds` of point k / `seeds`.
+/// A sweep with these ended trials; trial k is seed k mod `seeds` of point k / `seeds`.
 fn fixture(goal: Goal, seeds: u64, ends: &[(u64, End)]) -> Fixture {
     let mut fixture = Fixture::new();
     fixture.ranking_rules =
@@ -37,7 +37,7 @@ async fn order(fixture: &Fixture) -> Vec<u64> {
     lines.iter().map(|line| line[0].parse().unwrap()).collect()
 }
 
-/// The same by the core.
+/// The order of the points in the core.
 fn ranked(goal: Goal, seeds: u64, ends: &[(u64, End)]) -> Vec<u64> {
     let mut points: BTreeMap<u64, (SeedTally, Vec<Option<f64>>)> = BTreeMap::new();
     for (trial, (status, objective)) in ends {
@@ -63,21 +63,21 @@ fn ranked(goal: Goal, seeds: u64, ends: &[(u64, End)]) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn u36_the_point_with_the_best_mean_is_first_not_that_of_a_lucky_seed() {
+async fn u36_the_point_with_the_best_mean_ranks_first() {
     let ends = [0.7, 0.1, 0.4, 0.5, 0.5, 0.4].map(|value| ("completed", Some(value)));
     let ends: Vec<(u64, End)> = (0..).zip(ends).collect();
     let fixture = fixture(Goal::Maximize, 2, &ends);
     let sql = "SELECT rank, point, outcome, completed, seeds, mean, lowest, highest, first_trial \
                FROM points ORDER BY rank";
     let lines = ask(&fixture, sql).await;
-    // Points 1 and 2 are equal but for the order of their sums.
+    // The means of points 1 and 2 differ only in the order of summation.
     assert_eq!(lines[0], ["1", "1", "completed", "2", "2", "0.45", "0.4", "0.5", "2"]);
     assert_eq!(lines[1][..4], ["2", "2", "completed", "2"]);
     assert_eq!(lines[2][..4], ["3", "0", "completed", "2"]);
 }
 
 #[tokio::test]
-async fn u47_what_diverged_failed_or_lacks_its_metric_is_below_what_completed() {
+async fn u47_points_with_failures_rank_below_completed_ones() {
     let ends = [
         (0, ("diverged", Some(1e-6))),
         (1, ("completed", Some(2.5))),
@@ -94,7 +94,7 @@ async fn u47_what_diverged_failed_or_lacks_its_metric_is_below_what_completed() 
 }
 
 #[tokio::test]
-async fn a_point_with_seeds_missing_is_provisional() {
+async fn a_point_with_missing_seeds_is_provisional() {
     let completed = |value| ("completed", Some(value));
     let ends =
         [(0, completed(0.2)), (1, completed(0.2)), (2, completed(0.9)), (4, ("diverged", None))];
@@ -109,8 +109,8 @@ async fn a_point_with_seeds_missing_is_provisional() {
 }
 
 #[tokio::test]
-async fn sql_and_the_core_give_the_same_order_whatever_happened() {
-    // A small generator; what it gives does not matter.
+async fn sql_and_the_core_agree_on_the_order_of_points() {
+    // A small pseudo-random generator.
     let mut state = 7_u64;
     let mut draw = |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -128,7 +128,7 @@ async fn sql_and_the_core_give_the_same_order_whatever_happened() {
                     4 => continue,
                     _ => "completed",
                 };
-                // Multiples of a fortieth, as accuracies of few samples are: many ties.
+                // Multiples of 1/40, like accuracies over few samples, give many ties.
                 let value = draw(41) as f64 / 40.0 - 0.2;
                 let objective = (draw(30) > 0).then_some(value);
                 ends.push((trial, (status, objective)));

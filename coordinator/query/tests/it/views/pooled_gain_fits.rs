@@ -1,4 +1,4 @@
-//! `pooled_gain_fits`: curves through the means over seeds, of one sweep or of several.
+//! Tests of the view `pooled_gain_fits`: fits of the means over seeds of one sweep or of several.
 
 use rheo_model::config::{TaskKind, TrialConfig};
 use rheo_model::row::{GainScalingRow, Rows, Variant};
@@ -6,20 +6,20 @@ use rheo_model::row::{GainScalingRow, Rows, Variant};
 use super::{adaptive, ask, assert_numbers, end};
 use crate::fixture::Fixture;
 
-/// The strengths of the reference data (`gain_fit` of oracles.json), and one that no fit uses.
+/// The strengths of the reference data (`gain_fit` of oracles.json), and one that the fits ignore.
 const XI: [f64; 8] = [0.0, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
 
-/// a, b, c and rmse of the best fits, in the order of the quantities.
+/// a, b, c and rmse of the best fits, by quantity.
 const FITS: [[f64; 4]; 2] = [
     [0.289_402_4, 0.589_695_28, 5.419_234, 0.007_970_718_7],
     [-0.003_926_350_2, 0.190_243_4, 0.002_028_531_7, 8.427_134_3e-5],
 ];
 
-/// Gain and saturation of the reference data at the first strengths, moved by `off` times something
-/// that differs between strengths.
+/// Gain and saturation of the reference data at the first `strengths` strengths, shifted by `off`
+/// times a factor that differs between strengths.
 fn rows(off: f64, strengths: usize) -> Rows {
     let row = |(place, &xi): (usize, &f64)| {
-        // The reference counts from the first strength above zero.
+        // The reference data begin at the first strength above zero.
         let i = place as f64 - 1.0;
         let (wiggle, off) = ((3.0 * i).cos(), off * (1.0 + i.sin()));
         GainScalingRow {
@@ -46,7 +46,7 @@ async fn the_mean_over_three_seeds_is_fitted() {
     for (trial, off) in (0..).zip([0.3, -0.5, 0.2]) {
         commit(&mut fixture, "demo", trial, 200 + 2 * trial, off);
     }
-    // A trial of another network is no seed of this one.
+    // A trial of another network does not count as a seed.
     let mut other = adaptive(TaskKind::Psmnist, 200);
     other.network.hidden = 7;
     end(&mut fixture, "demo", 3, &other, &rows(4.0, XI.len()));
@@ -59,7 +59,7 @@ async fn the_mean_over_three_seeds_is_fitted() {
         assert_eq!(line[..2], form);
         assert_numbers(&line[2..], &expected, 1e-4);
     }
-    // The published search ends near there, started well away.
+    // The published search starts far away and ends near the optimum.
     let sql = "SELECT a, b, c FROM pooled_gain_fits \
                WHERE variant = 'released' AND pooled_seeds = 3 AND quantity = 'n'";
     assert_numbers(&ask(&fixture, sql).await[0], &FITS[0][..3], 1e-2);
@@ -71,12 +71,12 @@ async fn the_mean_over_three_seeds_is_fitted() {
 }
 
 #[tokio::test]
-async fn seeds_of_several_sweeps_are_pooled_where_no_sweep_is_asked_for() {
+async fn without_a_sweep_seeds_of_all_sweeps_are_pooled() {
     let mut fixture = Fixture::new();
     commit(&mut fixture, "networks", 0, 200, 0.3);
     commit(&mut fixture, "networks", 1, 400, -0.5);
     commit(&mut fixture, "more_seeds", 0, 401, 0.2);
-    // The same trial again is the same seed.
+    // A repeated trial is the same seed.
     commit(&mut fixture, "more_seeds", 1, 400, -0.5);
     let sql = "SELECT sweep, pooled_seeds FROM pooled_gain_fits \
                WHERE quantity = 'n' AND variant = 'corrected' ORDER BY sweep NULLS LAST";
@@ -89,7 +89,7 @@ async fn seeds_of_several_sweeps_are_pooled_where_no_sweep_is_asked_for() {
 }
 
 #[tokio::test]
-async fn only_strengths_at_which_all_seeds_were_measured_count() {
+async fn only_strengths_with_all_seeds_are_fitted() {
     let mut fixture = Fixture::new();
     let config = |seed: u64| -> TrialConfig { adaptive(TaskKind::Psmnist, seed) };
     end(&mut fixture, "demo", 0, &config(1), &rows(0.0, XI.len()));
@@ -97,6 +97,6 @@ async fn only_strengths_at_which_all_seeds_were_measured_count() {
     end(&mut fixture, "other", 0, &config(3), &rows(0.0, 2));
     let sql = "SELECT sweep, pooled_seeds, round(rmse, 9) FROM pooled_gain_fits \
                WHERE quantity = 'n' AND variant = 'corrected'";
-    // Three strengths are fitted exactly, two not at all.
+    // Three strengths have an exact fit, two have none.
     assert_eq!(ask(&fixture, sql).await, [["demo", "2", "0.0"]]);
 }

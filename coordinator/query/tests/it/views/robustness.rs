@@ -1,4 +1,4 @@
-//! `robustness`: the trapezoid mean of accuracy over levels, as a share of the clean accuracy.
+//! Tests of the view `robustness`: the trapezoid mean of accuracy over levels, as a share of the clean accuracy.
 
 use rheo_model::config::TaskKind;
 use rheo_model::row::{EvaluationRow, Rows};
@@ -26,7 +26,7 @@ fn cell(perturbation: &str, level: f64, accuracy: f64) -> EvaluationRow {
     }
 }
 
-/// A trial with these cells, of which the first is the clean one.
+/// A trial with these cells; the first is the clean one.
 fn fixture(evaluations: Vec<EvaluationRow>) -> Fixture {
     let mut fixture = Fixture::new();
     let rows = Rows { evaluations, ..Rows::default() };
@@ -35,15 +35,15 @@ fn fixture(evaluations: Vec<EvaluationRow>) -> Fixture {
 }
 
 #[tokio::test]
-async fn levels_far_apart_weigh_more_and_repetitions_are_averaged() {
+async fn levels_are_weighted_by_distance_and_repetitions_averaged() {
     let mut cells = vec![cell("none", 0.0, 0.8)];
-    // In no order, and the middle one twice.
+    // Unordered, with the middle level twice.
     for (level, repetition, accuracy) in
         [(1.0, 0, 0.2), (0.25, 0, 0.7), (0.0, 0, 0.8), (0.25, 1, 0.5)]
     {
         cells.push(EvaluationRow { repetition, ..cell("input_noise", level, accuracy) });
     }
-    // A condition is counted in the whole already.
+    // The whole already includes every condition.
     cells.push(EvaluationRow { condition: Some(0.5), ..cell("input_noise", 0.5, 0.0) });
     cells.push(EvaluationRow { condition: Some(0.5), ..cell("none", 0.0, 0.1) });
     let fixture = fixture(cells);
@@ -59,10 +59,10 @@ async fn levels_far_apart_weigh_more_and_repetitions_are_averaged() {
 }
 
 #[tokio::test]
-async fn each_onset_frequency_and_mode_has_a_curve_of_its_own() {
+async fn each_onset_frequency_and_mode_has_its_own_curve() {
     let mut cells = vec![cell("none", 0.0, 0.8)];
     cells.push(EvaluationRow { shape_mode: "frozen".to_owned(), ..cell("none", 0.0, 0.5) });
-    // On both sides of 1, at which nothing is changed: the range is 1.5, not 1.
+    // Levels on both sides of the neutral level 1: the range is 1.5, not 1.
     for (from_step, low) in [(0, 0.4), (98, 0.6)] {
         for (level, accuracy) in [(0.5, low), (1.0, 0.8), (2.0, 0.4)] {
             cells.push(EvaluationRow { from_step, ..cell("contrast", level, accuracy) });
@@ -97,7 +97,7 @@ async fn each_onset_frequency_and_mode_has_a_curve_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_single_level_is_its_own_mean_and_without_a_clean_accuracy_there_is_no_index() {
+async fn a_single_level_is_its_mean_and_needs_clean_accuracy_for_an_index() {
     let frozen = EvaluationRow { shape_mode: "frozen".to_owned(), ..cell("rotation", 45.0, 0.2) };
     let fixture = fixture(vec![cell("none", 0.0, 0.8), cell("rotation", 45.0, 0.2), frozen]);
     let sql = "SELECT shape_mode, levels, mean_accuracy, index FROM robustness ORDER BY shape_mode";
