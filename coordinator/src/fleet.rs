@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rheo_core::fleet::{self, Fleet, FleetCommand, FleetMode, FleetName, PilotId, PilotPhase};
 use rheo_core::machine::{Caller, State};
-use rheo_launch::{Error, Known, Launcher, Order};
+use rheo_launch::{Error, Launcher, PilotRef, PilotSubmission};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -60,8 +60,8 @@ struct FleetController {
 
 /// The changes to request from a cluster.
 struct ReconcilePlan {
-    submit: Vec<Order>,
-    remove: Vec<Known>,
+    submit: Vec<PilotSubmission>,
+    remove: Vec<PilotRef>,
     /// Numbers of the pilots that the fleet still has.
     numbers: BTreeSet<u64>,
 }
@@ -105,7 +105,7 @@ impl FleetController {
             Ok(launcher) => launcher,
             Err(error) => return self.record_unavailable(name, &error).await,
         };
-        let known: Vec<Known> = pilot_refs(fleet, |_| true);
+        let known: Vec<PilotRef> = pilot_refs(fleet, |_| true);
         let sights = match launcher.observe(&known).await {
             Ok(sights) => sights,
             Err(error) => return self.record_unavailable(name, &error).await,
@@ -153,7 +153,7 @@ impl FleetController {
         &mut self,
         fleet: &FleetName,
         launcher: &dyn Launcher,
-        submissions: Vec<Order>,
+        submissions: Vec<PilotSubmission>,
     ) -> Result<(), Failure> {
         let mut left = submissions.iter();
         while let Some(submission) = left.next() {
@@ -200,10 +200,10 @@ impl FleetController {
     }
 }
 
-fn pilot_refs(fleet: &Fleet, which: impl Fn(&fleet::Pilot) -> bool) -> Vec<Known> {
+fn pilot_refs(fleet: &Fleet, which: impl Fn(&fleet::Pilot) -> bool) -> Vec<PilotRef> {
     let pilots = fleet.pilots.iter().filter(|(_, pilot)| which(pilot));
     pilots
-        .map(|(number, pilot)| Known {
+        .map(|(number, pilot)| PilotRef {
             number: *number,
             tag: fleet.tag(*number),
             handle: pilot.handle.clone(),
@@ -215,7 +215,7 @@ fn pilot_refs(fleet: &Fleet, which: impl Fn(&fleet::Pilot) -> bool) -> Vec<Known
 fn reconcile_plan(fleet: &Fleet) -> ReconcilePlan {
     let unsent = |pilot: &fleet::Pilot| pilot.handle.is_none() && !pilot.removing;
     let submissions =
-        fleet.pilots.iter().filter(|(_, pilot)| unsent(pilot)).map(|(number, _)| Order {
+        fleet.pilots.iter().filter(|(_, pilot)| unsent(pilot)).map(|(number, _)| PilotSubmission {
             pilot: PilotId { fleet: fleet.spec.name.clone(), number: *number },
             tag: fleet.tag(*number),
             exclude: fleet.excluded(),

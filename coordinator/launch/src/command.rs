@@ -11,10 +11,10 @@ use crate::Error;
 
 /// What a program said.
 #[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) ok: bool,
-    pub(crate) out: String,
-    pub(crate) err: String,
+pub(crate) struct CommandOutput {
+    pub(crate) is_success: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs `program` to its end, at most for `deadline`, with `input` on its standard input.
@@ -23,7 +23,7 @@ pub(crate) async fn run(
     args: &[String],
     input: Option<&str>,
     deadline: Duration,
-) -> Result<Said, Error> {
+) -> Result<CommandOutput, Error> {
     let mut command = Command::new(program);
     command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
@@ -57,5 +57,9 @@ pub(crate) async fn run(
     };
     let Output { status, stdout, stderr } = ended.map_err(failed)?;
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Said { ok: status.success(), out: text(&stdout), err: text(&stderr).trim().to_owned() })
+    Ok(CommandOutput {
+        is_success: status.success(),
+        stdout: text(&stdout),
+        stderr: text(&stderr).trim().to_owned(),
+    })
 }

@@ -4,10 +4,10 @@
 //! its pilot as its name, so that submitting it twice is impossible. A Job that has ended is removed
 //! once that is durable here. Nothing that Kubernetes 1.20 lacks is needed.
 
-mod access;
+mod cluster_client;
 mod manifest;
+mod observation;
 mod settings;
-mod sight;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,114 +24,115 @@ use rheo_core::fleet::PilotStatus;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-pub use settings::{NotAToleration, Settings, Toleration};
+pub use settings::{InvalidToleration, KubernetesSettings, Toleration};
 
-use crate::{Error, Known, Order};
-use access::{Access, Ask, Failure, call};
-use manifest::{FLEET_ID, Family, Keys, PILOT};
-use sight::{Patience, Seen};
+use crate::{Error, PilotRef, PilotSubmission};
+use cluster_client::{ApiError, ApiRequest, ClusterClient, call};
+use manifest::{FLEET_ID, FleetLabels, PILOT, SecretFiles};
+use observation::{PilotObservation, PodDeadlines};
 
 /// Who sets the fields of our objects.
-const MANAGER: &str = "rheobase";
+const FIELD_MANAGER: &str = "rheobase";
 
 /// Objects in one answer.
-const PAGE: u32 = 500;
+const PAGE_SIZE: u32 = 500;
 
 /// Calls at the same time.
-const AT_ONCE: usize = 8;
+const CONCURRENT_CALLS: usize = 8;
 
 /// How long after its grace period a pod may still be listed before it is taken for gone.
-const OVERDUE: Duration = Duration::from_secs(15);
+const OVERDUE_AFTER: Duration = Duration::from_secs(15);
 
 /// How long what keeps a pod from starting may last.
-const STUCK: Duration = Duration::from_mins(1);
+const STUCK_AFTER: Duration = Duration::from_mins(1);
 
 /// After so long the Secret is written again, should somebody have removed or changed it.
-const REFRESH: Duration = Duration::from_mins(5);
+const SECRET_REFRESH: Duration = Duration::from_mins(5);
 
 /// Pilots as Jobs of Kubernetes.
-pub struct Launcher {
-    settings: Settings,
+pub struct KubernetesLauncher {
+    settings: KubernetesSettings,
     /// The state directory of the coordinator: it says where that is, and has the CA and the token.
     state: PathBuf,
-    memory: Mutex<Memory>,
+    cache: Mutex<LauncherCache>,
 }
 
 /// What was seen, and since when. All of it may be forgotten.
 #[derive(Default)]
-struct Memory {
-    access: Option<Access>,
+struct LauncherCache {
+    cluster: Option<ClusterClient>,
     /// Since when pods have been going, or stuck, by uid.
     since: BTreeMap<(String, bool), Instant>,
     /// Jobs that are there and not going.
     jobs: BTreeSet<String>,
     /// What the Secret holds, and since when.
-    secret: Option<(Keys, Instant)>,
+    secret: Option<(SecretFiles, Instant)>,
 }
 
-impl Launcher {
+impl KubernetesLauncher {
     /// A launcher with these settings for the coordinator with this state directory.
-    pub fn new(settings: Settings, state: &Path) -> Self {
-        Self { settings, state: state.to_owned(), memory: Mutex::default() }
+    pub fn new(settings: KubernetesSettings, state: &Path) -> Self {
+        Self { settings, state: state.to_owned(), cache: Mutex::default() }
     }
 
     /// The objects of a pilot in YAML; the token is not shown.
-    pub fn dry_run(&self, order: &Order) -> Result<String, Error> {
-        manifest::yaml(&self.settings, order, &self.keys_or_example())
+    pub fn dry_run(&self, submission: &PilotSubmission) -> Result<String, Error> {
+        manifest::yaml(&self.settings, submission, &self.secret_files_or_example())
     }
 
     /// Has the cluster check whether it would take such a pilot, without making one.
-    pub async fn check(&self, order: &Order) -> Result<(), Error> {
-        let access = self.access().await?;
-        let job = manifest::job(&self.settings, order, &self.keys_or_example());
-        let jobs: Api<Job> = Api::namespaced(access.client.clone(), &access.namespace);
-        let ask = Ask { verb: "create", resource: "jobs.batch", namespace: &access.namespace };
+    pub async fn check(&self, submission: &PilotSubmission) -> Result<(), Error> {
+        let cluster = self.cluster().await?;
+        let job = manifest::job(&self.settings, submission, &self.secret_files_or_example());
+        let jobs: Api<Job> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        let request =
+            ApiRequest { verb: "create", resource: "jobs.batch", namespace: &cluster.namespace };
         let try_only = PostParams { dry_run: true, ..PostParams::default() };
-        match call(ask, jobs.create(&try_only, &job)).await {
-            Err(failure) if !failure.is_untried() => Err(failure.explained(ask)),
+        match call(request, jobs.create(&try_only, &job)).await {
+            Err(failure) if !failure.lacks_dry_run() => Err(failure.into_fleet_error(request)),
             _ => Ok(()),
         }
     }
 
-    fn keys(&self) -> Result<Keys, Error> {
-        manifest::keys(&self.settings, &self.state)
+    fn secret_files(&self) -> Result<SecretFiles, Error> {
+        manifest::secret_files(&self.settings, &self.state)
     }
 
     /// What pods must know, or what it would look like.
-    fn keys_or_example(&self) -> Keys {
+    fn secret_files_or_example(&self) -> SecretFiles {
         let example =
-            || Keys::from([("server".to_owned(), b"(where the coordinator is)".to_vec())]);
-        self.keys().unwrap_or_else(|_| example())
+            || SecretFiles::from([("server".to_owned(), b"(where the coordinator is)".to_vec())]);
+        self.secret_files().unwrap_or_else(|_| example())
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> std::sync::MutexGuard<'_, LauncherCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn access(&self) -> Result<Access, Error> {
-        if let Some(access) = self.memory().access.clone() {
-            return Ok(access);
+    async fn cluster(&self) -> Result<ClusterClient, Error> {
+        if let Some(cluster) = self.cache().cluster.clone() {
+            return Ok(cluster);
         }
-        let access = Access::open(&self.settings).await?;
-        self.memory().access = Some(access.clone());
-        Ok(access)
+        let cluster = ClusterClient::open(&self.settings).await?;
+        self.cache().cluster = Some(cluster.clone());
+        Ok(cluster)
     }
 
     /// What a failure means. Who is a stranger looks for newer credentials next time.
-    fn explained(&self, failure: Failure, ask: Ask<'_>) -> Error {
-        if failure.is_stranger() {
-            self.memory().access = None;
+    fn explain(&self, failure: ApiError, request: ApiRequest<'_>) -> Error {
+        if failure.is_unauthenticated() {
+            self.cache().cluster = None;
         }
-        failure.explained(ask)
+        failure.into_fleet_error(request)
     }
 
     /// All objects of the fleet, page by page.
     async fn list<K>(
         &self,
-        access: &Access,
+        cluster: &ClusterClient,
         resource: &str,
         selected: ListParams,
-    ) -> Result<Vec<K>, (Failure, String)>
+    ) -> Result<Vec<K>, (ApiError, String)>
     where
         K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
             + Clone
@@ -139,12 +140,12 @@ impl Launcher {
             + std::fmt::Debug
             + Send,
     {
-        let api: Api<K> = Api::namespaced(access.client.clone(), &access.namespace);
-        let ask = Ask { verb: "list", resource, namespace: &access.namespace };
-        let mut params = selected.limit(PAGE);
+        let api: Api<K> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        let request = ApiRequest { verb: "list", resource, namespace: &cluster.namespace };
+        let mut params = selected.limit(PAGE_SIZE);
         let mut all = Vec::new();
         loop {
-            let page = call(ask, api.list(&params)).await;
+            let page = call(request, api.list(&params)).await;
             let page = page.map_err(|failure| (failure, resource.to_owned()))?;
             all.extend(page.items);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -154,25 +155,29 @@ impl Launcher {
         }
     }
 
-    async fn look(&self, family: &Family) -> Result<(Vec<Job>, Vec<Pod>), Error> {
-        let access = self.access().await?;
-        let selected = ListParams::default().labels(&family.selector());
-        let failed = |(failure, resource): (Failure, String)| {
-            let ask = Ask { verb: "list", resource: &resource, namespace: &access.namespace };
-            self.explained(failure, ask)
+    async fn list_objects(
+        &self,
+        fleet_labels: &FleetLabels,
+    ) -> Result<(Vec<Job>, Vec<Pod>), Error> {
+        let cluster = self.cluster().await?;
+        let selected = ListParams::default().labels(&fleet_labels.selector());
+        let failed = |(failure, resource): (ApiError, String)| {
+            let request =
+                ApiRequest { verb: "list", resource: &resource, namespace: &cluster.namespace };
+            self.explain(failure, request)
         };
         // Pods first: one that is made in between belongs to a Job that is seen.
-        let pods = self.list::<Pod>(&access, "pods", selected.clone()).await.map_err(failed)?;
-        let jobs = self.list::<Job>(&access, "jobs.batch", selected).await.map_err(failed)?;
+        let pods = self.list::<Pod>(&cluster, "pods", selected.clone()).await.map_err(failed)?;
+        let jobs = self.list::<Job>(&cluster, "jobs.batch", selected).await.map_err(failed)?;
         Ok((jobs, pods))
     }
 
     /// Why Jobs have no pods, by name of the Job, as far as we may know it.
-    async fn unborn(&self) -> BTreeMap<String, String> {
-        let Ok(access) = self.access().await else { return BTreeMap::new() };
+    async fn creation_errors(&self) -> BTreeMap<String, String> {
+        let Ok(cluster) = self.cluster().await else { return BTreeMap::new() };
         let wanted = ListParams::default().fields("involvedObject.kind=Job,reason=FailedCreate");
         // Without the permission nothing is missing but the reason.
-        let listed = self.list::<Event>(&access, "events", wanted).await;
+        let listed = self.list::<Event>(&cluster, "events", wanted).await;
         let mut events = listed.unwrap_or_default();
         events.sort_by_key(|event| event.last_timestamp.clone());
         let told = |event: Event| Some((event.involved_object.name?, event.message?));
@@ -180,25 +185,26 @@ impl Launcher {
     }
 
     /// Writes what pods must know, if it has changed.
-    async fn keep_secret(&self, family: &Family) -> Result<(), Error> {
-        let keys = self.keys()?;
+    async fn ensure_secret(&self, fleet_labels: &FleetLabels) -> Result<(), Error> {
+        let files = self.secret_files()?;
         let current = self
-            .memory()
+            .cache()
             .secret
             .as_ref()
-            .is_some_and(|(held, since)| *held == keys && since.elapsed() < REFRESH);
+            .is_some_and(|(held, since)| *held == files && since.elapsed() < SECRET_REFRESH);
         if current {
             return Ok(());
         }
-        let access = self.access().await?;
-        let secrets: Api<Secret> = Api::namespaced(access.client.clone(), &access.namespace);
-        let secret = manifest::secret(family, &keys);
-        let ask = Ask { verb: "patch", resource: "secrets", namespace: &access.namespace };
-        let params = PatchParams::apply(MANAGER).force();
-        let (name, patch) = (family.secret(), Patch::Apply(&secret));
+        let cluster = self.cluster().await?;
+        let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        let secret = manifest::secret(fleet_labels, &files);
+        let request =
+            ApiRequest { verb: "patch", resource: "secrets", namespace: &cluster.namespace };
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let (name, patch) = (fleet_labels.secret(), Patch::Apply(&secret));
         let applied = secrets.patch(&name, &params, &patch);
-        call(ask, applied).await.map_err(|failure| self.explained(failure, ask))?;
-        self.memory().secret = Some((keys, Instant::now()));
+        call(request, applied).await.map_err(|failure| self.explain(failure, request))?;
+        self.cache().secret = Some((files, Instant::now()));
         Ok(())
     }
 
@@ -207,35 +213,45 @@ impl Launcher {
         if names.is_empty() {
             return Ok(());
         }
-        let access = self.access().await?;
-        let jobs: Api<Job> = Api::namespaced(access.client.clone(), &access.namespace);
-        let ask = Ask { verb: "delete", resource: "jobs.batch", namespace: &access.namespace };
+        let cluster = self.cluster().await?;
+        let jobs: Api<Job> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        let request =
+            ApiRequest { verb: "delete", resource: "jobs.batch", namespace: &cluster.namespace };
         let delete = |name: String| {
             let jobs = &jobs;
             async move {
-                match call(ask, jobs.delete(&name, &DeleteParams::background())).await {
-                    Err(failure) if !failure.is_missing() => Err(self.explained(failure, ask)),
+                match call(request, jobs.delete(&name, &DeleteParams::background())).await {
+                    Err(failure) if !failure.is_not_found() => Err(self.explain(failure, request)),
                     _ => {
-                        self.memory().jobs.remove(&name);
+                        self.cache().jobs.remove(&name);
                         Ok(())
                     }
                 }
             }
         };
-        futures_util::stream::iter(names).map(delete).buffer_unordered(AT_ONCE).try_collect().await
+        futures_util::stream::iter(names)
+            .map(delete)
+            .buffer_unordered(CONCURRENT_CALLS)
+            .try_collect()
+            .await
     }
 
     /// A Job of that name is there: ours, because the answer was lost, or somebody else's.
-    async fn adopt(&self, access: &Access, order: &Order) -> Result<String, Error> {
-        let jobs: Api<Job> = Api::namespaced(access.client.clone(), &access.namespace);
-        let ask = Ask { verb: "get", resource: "jobs.batch", namespace: &access.namespace };
-        let found = call(ask, jobs.get(&order.tag)).await;
-        let found = found.map_err(|failure| self.explained(failure, ask))?;
+    async fn claim_existing_job(
+        &self,
+        cluster: &ClusterClient,
+        submission: &PilotSubmission,
+    ) -> Result<String, Error> {
+        let jobs: Api<Job> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        let request =
+            ApiRequest { verb: "get", resource: "jobs.batch", namespace: &cluster.namespace };
+        let found = call(request, jobs.get(&submission.tag)).await;
+        let found = found.map_err(|failure| self.explain(failure, request))?;
         let labels = found.metadata.labels.unwrap_or_default();
-        if labels.get(FLEET_ID) == Some(&manifest::family(order).id) {
-            return Ok(order.tag.clone());
+        if labels.get(FLEET_ID) == Some(&manifest::fleet_labels(submission).id) {
+            return Ok(submission.tag.clone());
         }
-        let (tag, namespace) = (&order.tag, &access.namespace);
+        let (tag, namespace) = (&submission.tag, &cluster.namespace);
         Err(Error::Refused(format!(
             "the Job `{tag}` in namespace `{namespace}` is not one of this fleet: remove or rename it"
         )))
@@ -243,117 +259,123 @@ impl Launcher {
 }
 
 #[async_trait]
-impl crate::Launcher for Launcher {
-    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, PilotStatus>, Error> {
-        let seen = pilots.first().and_then(|pilot| Family::of(&pilot.tag));
-        let Some(family) = seen else { return Ok(BTreeMap::new()) };
+impl crate::Launcher for KubernetesLauncher {
+    async fn observe(&self, pilots: &[PilotRef]) -> Result<BTreeMap<u64, PilotStatus>, Error> {
+        let seen = pilots.first().and_then(|pilot| FleetLabels::of(&pilot.tag));
+        let Some(fleet_labels) = seen else { return Ok(BTreeMap::new()) };
         // A coordinator that was started again is elsewhere: its pods must find it.
-        self.keep_secret(&family).await?;
-        let (jobs, pods) = self.look(&family).await?;
+        self.ensure_secret(&fleet_labels).await?;
+        let (jobs, pods) = self.list_objects(&fleet_labels).await?;
         let born: BTreeSet<&str> = pods.iter().filter_map(|pod| label(pod, "job-name")).collect();
         let bare =
             |job: &Job| job.metadata.name.as_deref().is_some_and(|name| !born.contains(name));
-        let unborn = if jobs.iter().any(bare) { self.unborn().await } else { BTreeMap::new() };
+        let creation_errors =
+            if jobs.iter().any(bare) { self.creation_errors().await } else { BTreeMap::new() };
         let named = jobs.iter().filter_map(|job| Some((job.metadata.name.as_deref()?, job)));
         let named: BTreeMap<&str, &Job> = named.collect();
         let mut numbered: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
         for pod in &pods {
             numbered.entry(label(pod, PILOT).unwrap_or_default()).or_default().push(pod);
         }
-        let patience = Watch { since: self.watch(&pods) };
-        let mut sights = BTreeMap::new();
+        let deadlines = PodTimers { since: self.watch(&pods) };
+        let mut statuses = BTreeMap::new();
         for pilot in pilots {
-            let seen = Seen {
+            let seen = PilotObservation {
                 job: named.get(pilot.tag.as_str()).copied(),
                 pods: numbered.remove(pilot.number.to_string().as_str()).unwrap_or_default(),
-                unborn: unborn.get(&pilot.tag).cloned(),
+                creation_error: creation_errors.get(&pilot.tag).cloned(),
             };
-            let sight = sight::read(&seen, pilot.handle.as_deref(), &patience);
-            sights.insert(pilot.number, sight);
+            let status = observation::pilot_status(&seen, pilot.handle.as_deref(), &deadlines);
+            statuses.insert(pilot.number, status);
         }
         let living = jobs.iter().filter(|job| job.metadata.deletion_timestamp.is_none());
         let living: BTreeSet<String> = living.filter_map(|job| job.metadata.name.clone()).collect();
         // Those that ended before the coordinator was stopped, and could not be removed any more.
         let known = |name: &String| pilots.iter().any(|pilot| pilot.tag == *name);
         let left = living.iter().filter(|name| !known(name)).cloned().collect();
-        self.memory().jobs = living;
+        self.cache().jobs = living;
         self.delete(left).await?;
-        Ok(sights)
+        Ok(statuses)
     }
 
-    async fn submit(&self, order: &Order) -> Result<String, Error> {
-        let family = manifest::family(order);
-        self.keep_secret(&family).await?;
-        let access = self.access().await?;
-        let job = manifest::job(&self.settings, order, &self.keys()?);
-        let jobs: Api<Job> = Api::namespaced(access.client.clone(), &access.namespace);
-        let ask = Ask { verb: "create", resource: "jobs.batch", namespace: &access.namespace };
-        let params = PostParams { field_manager: Some(MANAGER.to_owned()), dry_run: false };
-        match call(ask, jobs.create(&params, &job)).await {
-            Ok(_) => Ok(order.tag.clone()),
-            Err(failure) if failure.is_there() => self.adopt(&access, order).await,
-            Err(failure) => Err(self.explained(failure, ask)),
+    async fn submit(&self, submission: &PilotSubmission) -> Result<String, Error> {
+        let fleet_labels = manifest::fleet_labels(submission);
+        self.ensure_secret(&fleet_labels).await?;
+        let cluster = self.cluster().await?;
+        let job = manifest::job(&self.settings, submission, &self.secret_files()?);
+        let jobs: Api<Job> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        let request =
+            ApiRequest { verb: "create", resource: "jobs.batch", namespace: &cluster.namespace };
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run: false };
+        match call(request, jobs.create(&params, &job)).await {
+            Ok(_) => Ok(submission.tag.clone()),
+            Err(failure) if failure.already_exists() => {
+                self.claim_existing_job(&cluster, submission).await
+            }
+            Err(failure) => Err(self.explain(failure, request)),
         }
     }
 
-    async fn remove(&self, pilots: &[Known]) -> Result<(), Error> {
+    async fn remove(&self, pilots: &[PilotRef]) -> Result<(), Error> {
         // The others are on their way out: `observe` was asked just before.
-        let there = self.memory().jobs.clone();
+        let there = self.cache().jobs.clone();
         let names = pilots.iter().map(|pilot| pilot.tag.clone());
         self.delete(names.filter(|name| there.contains(name)).collect()).await
     }
 
-    async fn forget(&self, ended: &[Known]) -> Result<(), Error> {
+    async fn forget(&self, ended: &[PilotRef]) -> Result<(), Error> {
         self.remove(ended).await
     }
 
     async fn close(&self, tag: &str) -> Result<(), Error> {
-        let Some(family) = Family::of(tag) else { return Ok(()) };
-        self.memory().secret = None;
-        let access = self.access().await?;
-        let secrets: Api<Secret> = Api::namespaced(access.client.clone(), &access.namespace);
-        let ask = Ask { verb: "delete", resource: "secrets", namespace: &access.namespace };
-        match call(ask, secrets.delete(&family.secret(), &DeleteParams::default())).await {
-            Err(failure) if !failure.is_missing() => Err(self.explained(failure, ask)),
+        let Some(fleet_labels) = FleetLabels::of(tag) else { return Ok(()) };
+        self.cache().secret = None;
+        let cluster = self.cluster().await?;
+        let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        let request =
+            ApiRequest { verb: "delete", resource: "secrets", namespace: &cluster.namespace };
+        match call(request, secrets.delete(&fleet_labels.secret(), &DeleteParams::default())).await
+        {
+            Err(failure) if !failure.is_not_found() => Err(self.explain(failure, request)),
             _ => Ok(()),
         }
     }
 }
 
-impl Launcher {
+impl KubernetesLauncher {
     /// Notes since when pods are going or stuck.
     fn watch(&self, pods: &[Pod]) -> BTreeMap<(String, bool), Instant> {
         let now = Instant::now();
-        let mut memory = self.memory();
+        let mut cache = self.cache();
         let mut since = BTreeMap::new();
         for pod in pods {
             let going = pod.metadata.deletion_timestamp.is_some();
-            let stuck = sight::why_pending(pod).1;
+            let stuck = observation::why_pending(pod).1;
             for (holds, key) in [(going, (uid(pod), true)), (stuck, (uid(pod), false))] {
                 if holds {
-                    let first = memory.since.get(&key).copied().unwrap_or(now);
+                    let first = cache.since.get(&key).copied().unwrap_or(now);
                     since.insert(key, first);
                 }
             }
         }
-        memory.since.clone_from(&since);
+        cache.since.clone_from(&since);
         since
     }
 }
 
-struct Watch {
+struct PodTimers {
     since: BTreeMap<(String, bool), Instant>,
 }
 
-impl Patience for Watch {
-    fn is_over(&self, pod: &Pod) -> bool {
+impl PodDeadlines for PodTimers {
+    fn is_overdue(&self, pod: &Pod) -> bool {
         let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
-        let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0)) + OVERDUE;
+        let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0)) + OVERDUE_AFTER;
         self.since.get(&(uid(pod), true)).is_some_and(|since| since.elapsed() > grace)
     }
 
     fn is_stuck(&self, pod: &Pod) -> bool {
-        self.since.get(&(uid(pod), false)).is_some_and(|since| since.elapsed() > STUCK)
+        self.since.get(&(uid(pod), false)).is_some_and(|since| since.elapsed() > STUCK_AFTER)
     }
 }
 

@@ -7,7 +7,7 @@ use rheo_core::fleet::{PilotId, PilotStatus};
 
 /// A pilot that a cluster may know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct PilotRef {
     /// Its number in the fleet.
     pub number: u64,
     /// The name under which it was submitted: unique among all fleets of all users.
@@ -20,7 +20,7 @@ pub struct Known {
 
 /// A pilot to be submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
+pub struct PilotSubmission {
     /// Which.
     pub pilot: PilotId,
     /// The name under which it is submitted.
@@ -48,18 +48,18 @@ pub enum Error {
 pub trait Launcher: Send + Sync {
     /// Where each of these pilots is. All or nothing: a pilot that was merely not seen must not look
     /// like one that has ended.
-    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, PilotStatus>, Error>;
+    async fn observe(&self, pilots: &[PilotRef]) -> Result<BTreeMap<u64, PilotStatus>, Error>;
 
     /// Submits a pilot under its tag and returns what the cluster calls it. After
     /// [`Error::Unavailable`] it may or may not be there: its tag shows.
-    async fn submit(&self, order: &Order) -> Result<String, Error>;
+    async fn submit(&self, submission: &PilotSubmission) -> Result<String, Error>;
 
     /// Has pilots go: queued ones at once, running ones after they have committed what they have.
     /// Repeated until they are gone.
-    async fn remove(&self, pilots: &[Known]) -> Result<(), Error>;
+    async fn remove(&self, pilots: &[PilotRef]) -> Result<(), Error>;
 
     /// Clears away what the cluster keeps of pilots whose end is durable here.
-    async fn forget(&self, _ended: &[Known]) -> Result<(), Error> {
+    async fn forget(&self, _ended: &[PilotRef]) -> Result<(), Error> {
         Ok(())
     }
 

@@ -8,10 +8,10 @@
 mod command;
 pub mod kubernetes;
 mod launcher;
-pub mod local;
 mod open;
 pub mod process;
 pub mod slurm;
+pub mod worker_processes;
 
-pub use launcher::{Error, Known, Launcher, Order};
+pub use launcher::{Error, Launcher, PilotRef, PilotSubmission};
 pub use open::open;

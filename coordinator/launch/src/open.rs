@@ -13,15 +13,15 @@ pub fn open(name: &str, settings: &str, state: &Path) -> Result<Arc<dyn Launcher
     match name {
         "local" => {
             let settings = serde_json::from_str(settings).map_err(wrong)?;
-            Ok(Arc::new(process::Launcher::new(settings)))
+            Ok(Arc::new(process::ProcessLauncher::new(settings)))
         }
         "slurm" => {
             let settings = serde_json::from_str(settings).map_err(wrong)?;
-            Ok(Arc::new(slurm::Launcher::new(settings)))
+            Ok(Arc::new(slurm::SlurmLauncher::new(settings)))
         }
         "kubernetes" => {
             let settings = serde_json::from_str(settings).map_err(wrong)?;
-            Ok(Arc::new(kubernetes::Launcher::new(settings, state)))
+            Ok(Arc::new(kubernetes::KubernetesLauncher::new(settings, state)))
         }
         other => Err(Error::Refused(format!("this `rheo` has no launcher called `{other}`"))),
     }

@@ -15,17 +15,17 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
-use crate::{Error, Known, Order};
+use crate::{Error, PilotRef, PilotSubmission};
 
 /// The variable that carries the tag.
-const TAG: &str = "RHEO_JOB";
+const TAG_VARIABLE: &str = "RHEO_JOB";
 
 /// The variable that gives a process its GPUs and no others.
-const GPUS: &str = "CUDA_VISIBLE_DEVICES";
+const GPUS_VARIABLE: &str = "CUDA_VISIBLE_DEVICES";
 
 /// How workers are started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct ProcessSettings {
     /// The state directory.
     pub state: PathBuf,
     /// Where logs go.
@@ -45,21 +45,21 @@ pub struct Settings {
 }
 
 /// Pilots as processes on this machine.
-pub struct Launcher {
-    settings: Settings,
+pub struct ProcessLauncher {
+    settings: ProcessSettings,
     /// Those that this process started, which it must wait for.
     children: Mutex<BTreeMap<String, Child>>,
 }
 
-impl Launcher {
+impl ProcessLauncher {
     /// A launcher with these settings.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: ProcessSettings) -> Self {
         Self { settings, children: Mutex::default() }
     }
 
     /// The program and the variables that a pilot is started with.
-    pub fn dry_run(settings: &Settings, order: &Order) -> String {
-        let variables = variables(settings, order, &settings.first_devices());
+    pub fn dry_run(settings: &ProcessSettings, submission: &PilotSubmission) -> String {
+        let variables = pilot_variables(settings, submission, &settings.first_devices());
         let words = variables.iter().map(|(name, value)| format!("{name}={value}"));
         let program = settings.worker.display().to_string();
         words.chain([program]).collect::<Vec<_>>().join(" ")
@@ -78,7 +78,7 @@ impl Launcher {
     }
 }
 
-impl Settings {
+impl ProcessSettings {
     /// The GPUs of the first pilot.
     fn first_devices(&self) -> Vec<String> {
         let count = usize::try_from(self.gpus).unwrap_or(usize::MAX);
@@ -86,7 +86,7 @@ impl Settings {
     }
 
     /// The GPUs of a further pilot beside those that run, if there are enough.
-    fn free_devices(&self, running: &BTreeMap<String, Process>) -> Result<Vec<String>, Error> {
+    fn free_devices(&self, running: &BTreeMap<String, PilotProcess>) -> Result<Vec<String>, Error> {
         let taken: BTreeSet<&String> = running.values().flat_map(|pilot| &pilot.gpus).collect();
         let count = usize::try_from(self.gpus).unwrap_or(usize::MAX);
         let free = self.devices.iter().filter(|device| !taken.contains(device));
@@ -104,28 +104,32 @@ impl Settings {
 
 /// A process of a pilot on this machine.
 #[derive(Debug, Default)]
-struct Process {
+struct PilotProcess {
     pid: i32,
     /// Its GPUs, in the words of `CUDA_VISIBLE_DEVICES`.
     gpus: Vec<String>,
 }
 
-fn variables(settings: &Settings, order: &Order, gpus: &[String]) -> BTreeMap<String, String> {
+fn pilot_variables(
+    settings: &ProcessSettings,
+    submission: &PilotSubmission,
+    gpus: &[String],
+) -> BTreeMap<String, String> {
     let mut all = settings.environment.clone();
     let own = [
-        (TAG, order.tag.clone()),
-        ("RHEO_PILOT", order.pilot.to_string()),
+        (TAG_VARIABLE, submission.tag.clone()),
+        ("RHEO_PILOT", submission.pilot.to_string()),
         ("RHEO_STATE", settings.state.display().to_string()),
         ("RHEO_SLOTS", settings.slots.max(1).to_string()),
         ("RHEO_GPU_COUNT", settings.gpus.to_string()),
-        (GPUS, gpus.join(",")),
+        (GPUS_VARIABLE, gpus.join(",")),
     ];
     all.extend(own.map(|(name, value)| (name.to_owned(), value)));
     all
 }
 
 /// The processes of pilots on this machine, by tag.
-fn processes() -> BTreeMap<String, Process> {
+fn processes() -> BTreeMap<String, PilotProcess> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -139,11 +143,12 @@ fn processes() -> BTreeMap<String, Process> {
                 variable.strip_prefix(name)?.strip_prefix('=')
             })
         };
-        if let Some(tag) = value(TAG).filter(|tag| tag.starts_with("rheo-")) {
-            let gpus = value(GPUS).unwrap_or_default().split(',').filter(|gpu| !gpu.is_empty());
+        if let Some(tag) = value(TAG_VARIABLE).filter(|tag| tag.starts_with("rheo-")) {
+            let gpus =
+                value(GPUS_VARIABLE).unwrap_or_default().split(',').filter(|gpu| !gpu.is_empty());
             let gpus = gpus.map(str::to_owned).collect();
             // The worker is older than whatever it may have started itself.
-            let known = found.entry(tag.to_owned()).or_insert(Process { pid, gpus });
+            let known = found.entry(tag.to_owned()).or_insert(PilotProcess { pid, gpus });
             known.pid = pid.min(known.pid);
         }
     }
@@ -151,10 +156,10 @@ fn processes() -> BTreeMap<String, Process> {
 }
 
 #[async_trait]
-impl crate::Launcher for Launcher {
-    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, PilotStatus>, Error> {
+impl crate::Launcher for ProcessLauncher {
+    async fn observe(&self, pilots: &[PilotRef]) -> Result<BTreeMap<u64, PilotStatus>, Error> {
         let processes = processes();
-        let sight = |pilot: &Known| {
+        let status = |pilot: &PilotRef| {
             if let Some(ended) = self.ended(&pilot.tag) {
                 return ended;
             }
@@ -163,12 +168,12 @@ impl crate::Launcher for Launcher {
                 None => PilotStatus::Unknown,
             }
         };
-        Ok(pilots.iter().map(|pilot| (pilot.number, sight(pilot))).collect())
+        Ok(pilots.iter().map(|pilot| (pilot.number, status(pilot))).collect())
     }
 
-    async fn submit(&self, order: &Order) -> Result<String, Error> {
-        let Settings { logs, worker, .. } = &self.settings;
-        let path = logs.join(format!("{}.log", order.tag));
+    async fn submit(&self, submission: &PilotSubmission) -> Result<String, Error> {
+        let ProcessSettings { logs, worker, .. } = &self.settings;
+        let path = logs.join(format!("{}.log", submission.tag));
         let open = || {
             fs::create_dir_all(logs)?;
             fs::OpenOptions::new().create(true).append(true).open(&path)
@@ -181,7 +186,7 @@ impl crate::Launcher for Launcher {
             log.try_clone().map_err(refused("the log cannot be opened twice".to_owned()))?;
         let gpus = self.settings.free_devices(&processes())?;
         let child = Command::new(worker)
-            .envs(variables(&self.settings, order, &gpus))
+            .envs(pilot_variables(&self.settings, submission, &gpus))
             .stdin(Stdio::null())
             .stdout(twice)
             .stderr(log)
@@ -191,11 +196,11 @@ impl crate::Launcher for Launcher {
             .map_err(refused(format!("`{}` could not be started", worker.display())))?;
         let handle = child.id().map(|pid| pid.to_string()).unwrap_or_default();
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
-        children.insert(order.tag.clone(), child);
+        children.insert(submission.tag.clone(), child);
         Ok(handle)
     }
 
-    async fn remove(&self, pilots: &[Known]) -> Result<(), Error> {
+    async fn remove(&self, pilots: &[PilotRef]) -> Result<(), Error> {
         let processes = processes();
         for pilot in pilots {
             let process = processes.get(&pilot.tag);

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use rheo_core::fleet::{FleetName, FleetSpec, PilotId};
 use rheo_core::id::SweepName;
 use rheo_core::sweep::PlannedSweep;
-use rheo_launch::Order;
+use rheo_launch::PilotSubmission;
 use rheo_model::networks;
 use serde_json::json;
 
@@ -112,9 +112,9 @@ impl FleetArgs {
 }
 
 /// Returns the first pilot of a fleet, for dry runs and checks.
-fn example_pilot(name: &FleetName) -> Order {
+fn example_pilot(name: &FleetName) -> PilotSubmission {
     let pilot = PilotId { fleet: name.clone(), number: 1 };
-    Order { tag: format!("rheo-{name}-0000000000-1"), pilot, exclude: Vec::new() }
+    PilotSubmission { tag: format!("rheo-{name}-0000000000-1"), pilot, exclude: Vec::new() }
 }
 
 /// Ensures that a coordinator runs, submits the sweep if one was given, and launches the fleet.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use rheo_core::id::SweepName;
 use rheo_core::machine::{SweepPhase, SweepView};
 use rheo_core::sweep::PlannedSweep;
-use rheo_launch::local::{self, Workers};
+use rheo_launch::worker_processes::{self, WorkerProcesses};
 use rheo_model::networks;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -161,11 +161,11 @@ async fn start(
 #[derive(Default)]
 struct LocalWorkers {
     stop: CancellationToken,
-    running: Option<JoinHandle<Result<(), local::Error>>>,
+    running: Option<JoinHandle<Result<(), worker_processes::Error>>>,
 }
 
 impl LocalWorkers {
-    fn start(&mut self, workers: Workers) {
+    fn start(&mut self, workers: WorkerProcesses) {
         let stop = self.stop.clone();
         self.running = Some(tokio::spawn(async move { workers.run(stop).await }));
     }
@@ -177,7 +177,7 @@ impl LocalWorkers {
         self.running = None;
         let result = result.map_err(|error| Failure::Other(error.into()))?;
         result.map_err(|error| match error {
-            local::Error::Refuses { .. } => Failure::Usage(error.into()),
+            worker_processes::Error::Misconfigured { .. } => Failure::Usage(error.into()),
             error => Failure::Other(error.into()),
         })
     }
@@ -317,11 +317,11 @@ fn workers(
     (running, args, slots): (&RunningCoordinator, &Args, u32),
     gpus: &[BTreeMap<String, String>],
     sweep: &SweepName,
-) -> Result<Workers, Failure> {
+) -> Result<WorkerProcesses, Failure> {
     let state = &running.coordinator.settings().state;
     let mut arguments = arguments(state, args, slots);
     arguments.extend(["--sweep".into(), sweep.as_str().into(), "--exit-with-parent".into()]);
-    Ok(Workers {
+    Ok(WorkerProcesses {
         program: worker_program::path()?,
         args: arguments,
         count: args.workers,

@@ -19,8 +19,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rheo_proto::file;
 
-use super::Settings;
-use crate::{Error, Order};
+use super::KubernetesSettings;
+use crate::{Error, PilotSubmission};
 
 /// The label with the id of the fleet, by which everything of it is found.
 pub(super) const FLEET_ID: &str = "rheobase.dev/fleet-id";
@@ -29,37 +29,37 @@ pub(super) const FLEET_ID: &str = "rheobase.dev/fleet-id";
 pub(super) const PILOT: &str = "rheobase.dev/pilot";
 
 /// Where a pod finds what stands for the state directory.
-const STATE: &str = "/etc/rheo";
+const STATE_PATH: &str = "/etc/rheo";
 
 /// Where the token of workers is below that.
-const TOKEN: &str = "tls/worker.token";
+const TOKEN_PATH: &str = "tls/worker.token";
 
 /// Where it writes.
-const SCRATCH: &str = "/tmp";
+const SCRATCH_PATH: &str = "/tmp";
 
 /// Where data files are, if nobody says.
-const DATA: &str = "/data";
+const DATA_PATH: &str = "/data";
 
 /// The user and group of the images in `deploy/docker`; any will do.
 const USER: i64 = 65532;
 
 /// Seconds after which a pod is given up whose node is silent; Kubernetes itself waits five minutes.
-const SILENT: i64 = 30;
+const UNREACHABLE_SECONDS: i64 = 30;
 
 /// Seconds of the grace period that are left to the cluster.
-const MARGIN: u32 = 5;
+const GRACE_MARGIN: u32 = 5;
 
 /// Seconds after which servers from 1.23 on remove an ended Job that nobody has removed.
-const FORGOTTEN: i32 = 86_400;
+const JOB_TTL_SECONDS: i32 = 86_400;
 
 /// A fleet as its objects are labelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Family {
+pub(super) struct FleetLabels {
     pub(super) fleet: String,
     pub(super) id: String,
 }
 
-impl Family {
+impl FleetLabels {
     /// The fleet of a pilot with this tag, `rheo-FLEET-ID-NUMBER`.
     pub(super) fn of(tag: &str) -> Option<Self> {
         let mut parts = tag.strip_prefix("rheo-")?.rsplitn(3, '-');
@@ -91,10 +91,13 @@ impl Family {
 
 /// What pods must know to reach the coordinator: the contents of three files by the path at which
 /// they see each.
-pub(super) type Keys = BTreeMap<String, Vec<u8>>;
+pub(super) type SecretFiles = BTreeMap<String, Vec<u8>>;
 
 /// Reads what pods must know. The CA and the token are there as soon as there is TLS.
-pub(super) fn keys(settings: &Settings, state: &Path) -> Result<Keys, Error> {
+pub(super) fn secret_files(
+    settings: &KubernetesSettings,
+    state: &Path,
+) -> Result<SecretFiles, Error> {
     let read = |path: &Path, bound| match file::read(path, bound) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -112,21 +115,21 @@ pub(super) fn keys(settings: &Settings, state: &Path) -> Result<Keys, Error> {
             state.join("server").display()
         )));
     };
-    let mut keys = Keys::from([("server".to_owned(), server)]);
+    let mut files = SecretFiles::from([("server".to_owned(), server)]);
     for (key, named, bound) in [
         ("tls/ca.pem", &settings.ca_file, file::CERTIFICATES),
-        (TOKEN, &settings.token_file, file::TOKEN),
+        (TOKEN_PATH, &settings.token_file, file::TOKEN),
     ] {
         let path = named.clone().unwrap_or_else(|| state.join(key));
         match read(&path, bound)? {
-            Some(bytes) => drop(keys.insert(key.to_owned(), bytes)),
+            Some(bytes) => drop(files.insert(key.to_owned(), bytes)),
             None if named.is_some() => {
                 return Err(Error::Refused(format!("`{}` does not exist", path.display())));
             }
             None => {}
         }
     }
-    Ok(keys)
+    Ok(files)
 }
 
 /// The address in a `server` file: the first line. The others are about a process of this machine.
@@ -140,12 +143,12 @@ fn key_of(path: &str) -> String {
 }
 
 /// The Secret of a fleet.
-pub(super) fn secret(family: &Family, keys: &Keys) -> Secret {
-    let data = keys.iter().map(|(path, bytes)| (key_of(path), ByteString(bytes.clone())));
+pub(super) fn secret(fleet_labels: &FleetLabels, files: &SecretFiles) -> Secret {
+    let data = files.iter().map(|(path, bytes)| (key_of(path), ByteString(bytes.clone())));
     Secret {
         metadata: ObjectMeta {
-            name: Some(family.secret()),
-            labels: Some(family.labels()),
+            name: Some(fleet_labels.secret()),
+            labels: Some(fleet_labels.labels()),
             ..ObjectMeta::default()
         },
         data: Some(data.collect()),
@@ -155,26 +158,30 @@ pub(super) fn secret(family: &Family, keys: &Keys) -> Secret {
 }
 
 /// The Job of a pilot.
-pub(super) fn job(settings: &Settings, order: &Order, keys: &Keys) -> Job {
-    let family = family(order);
-    let mut labels = family.labels();
-    labels.insert(PILOT.to_owned(), order.pilot.number.to_string());
+pub(super) fn job(
+    settings: &KubernetesSettings,
+    submission: &PilotSubmission,
+    files: &SecretFiles,
+) -> Job {
+    let fleet_labels = fleet_labels(submission);
+    let mut labels = fleet_labels.labels();
+    labels.insert(PILOT.to_owned(), submission.pilot.number.to_string());
     let meta = |name: Option<String>| ObjectMeta {
         name,
         labels: Some(labels.clone()),
         ..ObjectMeta::default()
     };
     Job {
-        metadata: meta(Some(order.tag.clone())),
+        metadata: meta(Some(submission.tag.clone())),
         spec: Some(JobSpec {
             completions: Some(1),
             parallelism: Some(1),
             // A worker that fails is replaced by another pilot, after a pause that all share.
             backoff_limit: Some(0),
-            ttl_seconds_after_finished: Some(FORGOTTEN),
+            ttl_seconds_after_finished: Some(JOB_TTL_SECONDS),
             template: PodTemplateSpec {
                 metadata: Some(meta(None)),
-                spec: Some(pod(settings, order, &family, keys)),
+                spec: Some(pod(settings, submission, &fleet_labels, files)),
             },
             ..JobSpec::default()
         }),
@@ -183,12 +190,19 @@ pub(super) fn job(settings: &Settings, order: &Order, keys: &Keys) -> Job {
 }
 
 /// The fleet of an order.
-pub(super) fn family(order: &Order) -> Family {
-    Family::of(&order.tag)
-        .unwrap_or_else(|| Family { fleet: order.pilot.fleet.to_string(), id: String::new() })
+pub(super) fn fleet_labels(submission: &PilotSubmission) -> FleetLabels {
+    FleetLabels::of(&submission.tag).unwrap_or_else(|| FleetLabels {
+        fleet: submission.pilot.fleet.to_string(),
+        id: String::new(),
+    })
 }
 
-fn pod(settings: &Settings, order: &Order, family: &Family, keys: &Keys) -> PodSpec {
+fn pod(
+    settings: &KubernetesSettings,
+    submission: &PilotSubmission,
+    fleet_labels: &FleetLabels,
+    files: &SecretFiles,
+) -> PodSpec {
     let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     let pull = some(&settings.pull_secrets)
         .map(|names| names.into_iter().map(|name| LocalObjectReference { name }).collect());
@@ -204,7 +218,7 @@ fn pod(settings: &Settings, order: &Order, family: &Family, keys: &Keys) -> PodS
         image_pull_secrets: pull,
         node_selector: (!selector.is_empty()).then(|| selector.clone()),
         tolerations: Some(tolerations(settings)),
-        affinity: elsewhere(&order.exclude),
+        affinity: node_affinity(&submission.exclude),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(USER),
@@ -216,13 +230,13 @@ fn pod(settings: &Settings, order: &Order, family: &Family, keys: &Keys) -> PodS
             }),
             ..PodSecurityContext::default()
         }),
-        containers: vec![container(settings, order)],
-        volumes: Some(volumes(settings, family, keys)),
+        containers: vec![container(settings, submission)],
+        volumes: Some(volumes(settings, fleet_labels, files)),
         ..PodSpec::default()
     }
 }
 
-fn container(settings: &Settings, order: &Order) -> Container {
+fn container(settings: &KubernetesSettings, submission: &PilotSubmission) -> Container {
     let mount = |name: &str, path: String, read_only: bool| VolumeMount {
         name: name.to_owned(),
         mount_path: path,
@@ -230,8 +244,8 @@ fn container(settings: &Settings, order: &Order) -> Container {
         ..VolumeMount::default()
     };
     let mut mounts = vec![
-        mount("coordinator", STATE.to_owned(), true),
-        mount("scratch", SCRATCH.to_owned(), false),
+        mount("coordinator", STATE_PATH.to_owned(), true),
+        mount("scratch", SCRATCH_PATH.to_owned(), false),
     ];
     if settings.data_claim.is_some() {
         mounts.push(mount("data", data(settings), true));
@@ -241,7 +255,7 @@ fn container(settings: &Settings, order: &Order) -> Container {
         image: Some(settings.image.clone()),
         image_pull_policy: settings.pull_policy.clone(),
         command: Some(vec!["rheo-worker".to_owned()]),
-        env: Some(environment(settings, order)),
+        env: Some(environment(settings, submission)),
         resources: Some(resources(settings)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
@@ -256,17 +270,17 @@ fn container(settings: &Settings, order: &Order) -> Container {
     }
 }
 
-fn data(settings: &Settings) -> String {
-    settings.data.as_ref().map_or_else(|| DATA.to_owned(), |data| data.display().to_string())
+fn data(settings: &KubernetesSettings) -> String {
+    settings.data.as_ref().map_or_else(|| DATA_PATH.to_owned(), |data| data.display().to_string())
 }
 
-fn environment(settings: &Settings, order: &Order) -> Vec<EnvVar> {
+fn environment(settings: &KubernetesSettings, submission: &PilotSubmission) -> Vec<EnvVar> {
     let mut all: BTreeMap<&str, String> = BTreeMap::from([
-        ("RHEO_PILOT", order.pilot.to_string()),
-        ("RHEO_STATE", STATE.to_owned()),
-        ("RHEO_SPOOL", format!("{SCRATCH}/spool")),
+        ("RHEO_PILOT", submission.pilot.to_string()),
+        ("RHEO_STATE", STATE_PATH.to_owned()),
+        ("RHEO_SPOOL", format!("{SCRATCH_PATH}/spool")),
         ("RHEO_SLOTS", settings.cpus.max(1).to_string()),
-        ("RHEO_GRACE", settings.grace.saturating_sub(MARGIN).max(1).to_string()),
+        ("RHEO_GRACE", settings.grace.saturating_sub(GRACE_MARGIN).max(1).to_string()),
     ]);
     if settings.gpus > 0 {
         // One that cannot see them all says so.
@@ -301,7 +315,7 @@ fn environment(settings: &Settings, order: &Order) -> Vec<EnvVar> {
 
 /// Requests and limits are the same: such pods are the last to be evicted, and a namespace with a
 /// quota takes no others.
-fn resources(settings: &Settings) -> ResourceRequirements {
+fn resources(settings: &KubernetesSettings) -> ResourceRequirements {
     let mut all = BTreeMap::from([
         ("cpu".to_owned(), Quantity(settings.cpus.max(1).to_string())),
         ("memory".to_owned(), Quantity(settings.memory.clone())),
@@ -312,14 +326,14 @@ fn resources(settings: &Settings) -> ResourceRequirements {
     ResourceRequirements { requests: Some(all.clone()), limits: Some(all), claims: None }
 }
 
-fn tolerations(settings: &Settings) -> Vec<Toleration> {
+fn tolerations(settings: &KubernetesSettings) -> Vec<Toleration> {
     // A worker whose node is silent for long has lost its leases anyway.
     let silent = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
     let silent = silent.map(|key| Toleration {
         key: Some(key.to_owned()),
         operator: Some("Exists".to_owned()),
         effect: Some("NoExecute".to_owned()),
-        toleration_seconds: Some(SILENT),
+        toleration_seconds: Some(UNREACHABLE_SECONDS),
         value: None,
     });
     let asked = settings.tolerations.iter().map(|one| Toleration {
@@ -333,7 +347,7 @@ fn tolerations(settings: &Settings) -> Vec<Toleration> {
 }
 
 /// Keeps a pod from nodes that were of no use.
-fn elsewhere(exclude: &[String]) -> Option<Affinity> {
+fn node_affinity(exclude: &[String]) -> Option<Affinity> {
     if exclude.is_empty() {
         return None;
     }
@@ -360,16 +374,20 @@ fn elsewhere(exclude: &[String]) -> Option<Affinity> {
     })
 }
 
-fn volumes(settings: &Settings, family: &Family, keys: &Keys) -> Vec<Volume> {
+fn volumes(
+    settings: &KubernetesSettings,
+    fleet_labels: &FleetLabels,
+    files: &SecretFiles,
+) -> Vec<Volume> {
     let item =
         |path: &String| KeyToPath { key: key_of(path), path: path.clone(), ..KeyToPath::default() };
     let mut volumes = vec![
         Volume {
             name: "coordinator".to_owned(),
             secret: Some(SecretVolumeSource {
-                secret_name: Some(family.secret()),
+                secret_name: Some(fleet_labels.secret()),
                 // A key that is missing keeps the pod from starting, so only those are named that are there.
-                items: Some(keys.keys().map(item).collect()),
+                items: Some(files.keys().map(item).collect()),
                 default_mode: Some(0o440),
                 ..SecretVolumeSource::default()
             }),
@@ -395,16 +413,20 @@ fn volumes(settings: &Settings, family: &Family, keys: &Keys) -> Vec<Volume> {
 }
 
 /// The objects of a pilot in YAML, with nothing in it that is secret.
-pub(super) fn yaml(settings: &Settings, order: &Order, keys: &Keys) -> Result<String, Error> {
-    let mut secret = secret(&family(order), keys);
+pub(super) fn yaml(
+    settings: &KubernetesSettings,
+    submission: &PilotSubmission,
+    files: &SecretFiles,
+) -> Result<String, Error> {
+    let mut secret = secret(&fleet_labels(submission), files);
     secret.data = None;
     let shown = |(path, bytes): (&String, &Vec<u8>)| {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        let text = if path == TOKEN { "(not shown)".to_owned() } else { text };
+        let text = if path == TOKEN_PATH { "(not shown)".to_owned() } else { text };
         (key_of(path), text)
     };
-    secret.string_data = Some(keys.iter().map(shown).collect());
-    let job = job(settings, order, keys);
+    secret.string_data = Some(files.iter().map(shown).collect());
+    let job = job(settings, submission, files);
     let written = serde_saphyr::to_string(&secret)
         .and_then(|secret| Ok(format!("{secret}---\n{}", serde_saphyr::to_string(&job)?)));
     written.map_err(|error| Error::Refused(format!("the objects cannot be written: {error}")))
@@ -416,10 +438,13 @@ mod tests {
 
     #[test]
     fn a_tag_says_the_fleet() {
-        let family = Family::of("rheo-gpu-a100-0123456789-17").unwrap();
-        assert_eq!((family.fleet.as_str(), family.id.as_str()), ("gpu-a100", "0123456789"));
-        assert_eq!(family.secret(), "rheo-gpu-a100-0123456789");
-        assert_eq!(Family::of("somebody-elses"), None);
+        let fleet_labels = FleetLabels::of("rheo-gpu-a100-0123456789-17").unwrap();
+        assert_eq!(
+            (fleet_labels.fleet.as_str(), fleet_labels.id.as_str()),
+            ("gpu-a100", "0123456789")
+        );
+        assert_eq!(fleet_labels.secret(), "rheo-gpu-a100-0123456789");
+        assert_eq!(FleetLabels::of("somebody-elses"), None);
     }
 
     #[test]
@@ -430,16 +455,22 @@ mod tests {
         std::fs::write(path.join("server"), "https://rheo.ns.svc:7070\npid 1\n").unwrap();
         std::fs::write(path.join("tls/ca.pem"), "CERTIFICATE").unwrap();
         std::fs::write(path.join("tls/worker.token"), "hunter2").unwrap();
-        let settings = Settings::default();
-        let keys = keys(&settings, path).unwrap();
-        assert_eq!(keys["server"], b"https://rheo.ns.svc:7070\n", "the process is of this machine");
+        let settings = KubernetesSettings::default();
+        let files = secret_files(&settings, path).unwrap();
+        assert_eq!(
+            files["server"], b"https://rheo.ns.svc:7070\n",
+            "the process is of this machine"
+        );
         let (pilot, tag) = ("k/1".parse().unwrap(), "rheo-k-0123456789-1".to_owned());
-        let order = Order { pilot, tag, exclude: vec!["node-7".to_owned()] };
-        let text = yaml(&settings, &order, &keys).unwrap();
+        let submission = PilotSubmission { pilot, tag, exclude: vec!["node-7".to_owned()] };
+        let text = yaml(&settings, &submission, &files).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(!text.contains("aHVudGVyMg"), "{text}");
         assert!(text.contains("NotIn") && text.contains("node-7"), "{text}");
         assert!(text.contains("CERTIFICATE") && text.contains("tls/worker.token"), "{text}");
-        assert_eq!(secret(&family(&order), &keys).data.unwrap()["worker.token"].0, b"hunter2");
+        assert_eq!(
+            secret(&fleet_labels(&submission), &files).data.unwrap()["worker.token"].0,
+            b"hunter2"
+        );
     }
 }

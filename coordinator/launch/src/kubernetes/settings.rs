@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Settings {
+pub struct KubernetesSettings {
     /// Where pods reach the coordinator, if it is not what the state directory says.
     pub server: Option<String>,
     /// The certificates that pods trust, if they are not those of the state directory.
@@ -70,13 +70,13 @@ pub struct Toleration {
 #[error(
     "not a toleration: `{0}` (KEY, KEY=VALUE or KEY=VALUE:EFFECT, where EFFECT is NoSchedule, PreferNoSchedule or NoExecute)"
 )]
-pub struct NotAToleration(String);
+pub struct InvalidToleration(String);
 
 impl FromStr for Toleration {
-    type Err = NotAToleration;
+    type Err = InvalidToleration;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || NotAToleration(text.to_owned());
+        let invalid = || InvalidToleration(text.to_owned());
         let (taint, effect) = match text.rsplit_once(':') {
             Some((taint, effect)) => (taint, Some(effect.to_owned())),
             None => (text, None),

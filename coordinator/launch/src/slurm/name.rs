@@ -5,13 +5,13 @@
 //! the name unlike any other: the fleet in full and the id of the fleet.
 
 /// The characters that `squeue` shows.
-const SHOWN: usize = 8;
+const SHOWN_LENGTH: usize = 8;
 
 /// The name of the job of a pilot with this tag, `rheo-FLEET-ID-NUMBER`.
-pub(super) fn of_job(tag: &str) -> String {
-    let Some((fleet, id, number)) = parts(tag) else { return tag.to_owned() };
+pub(super) fn job_name(tag: &str) -> String {
+    let Some((fleet, id, number)) = parse_tag(tag) else { return tag.to_owned() };
     // Fleets are called by ASCII letters, digits and dashes.
-    let room = SHOWN.saturating_sub(number.len() + 1).max(1);
+    let room = SHOWN_LENGTH.saturating_sub(number.len() + 1).max(1);
     match fleet.get(..room) {
         Some(start) if fleet.len() > room => {
             format!("{}-{number}-{fleet}-{id}", start.trim_end_matches('-'))
@@ -21,7 +21,7 @@ pub(super) fn of_job(tag: &str) -> String {
 }
 
 /// The fleet, its id and the number of the pilot.
-fn parts(tag: &str) -> Option<(&str, &str, &str)> {
+fn parse_tag(tag: &str) -> Option<(&str, &str, &str)> {
     let mut parts = tag.strip_prefix("rheo-")?.rsplitn(3, '-');
     let (number, id, fleet) = (parts.next()?, parts.next()?, parts.next()?);
     Some((fleet, id, number))
@@ -41,7 +41,7 @@ mod tests {
             ("rheo-gpu-a100-0123456789-1234", "gpu-1234"),
             ("rheo-x-0123456789-123456789", "x-123456"),
         ] {
-            assert_eq!(of_job(tag).get(..SHOWN), Some(shown), "{tag}");
+            assert_eq!(job_name(tag).get(..SHOWN_LENGTH), Some(shown), "{tag}");
         }
     }
 
@@ -53,7 +53,7 @@ mod tests {
             })
         });
         let tags: Vec<String> = tags.collect();
-        let names: std::collections::BTreeSet<_> = tags.iter().map(|tag| of_job(tag)).collect();
+        let names: std::collections::BTreeSet<_> = tags.iter().map(|tag| job_name(tag)).collect();
         assert_eq!(names.len(), tags.len());
     }
 }

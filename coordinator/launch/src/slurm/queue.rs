@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rheo_core::fleet::{PilotEndCause, PilotStatus};
 
 use super::name;
-use crate::{Error, Known};
+use crate::{Error, PilotRef};
 
 /// Fields of `squeue`: id, state, reason, name. The name is last and ours has no separator in it.
 pub(super) const FORMAT: &str = "%i|%T|%r|%j";
@@ -15,41 +15,41 @@ pub(super) const FORMAT: &str = "%i|%T|%r|%j";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Job {
     id: String,
-    state: State,
+    state: JobState,
     reason: String,
     name: String,
 }
 
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum JobState {
     Waiting,
     Running,
     Ended(PilotEndCause),
 }
 
 /// The state that Slurm calls `name` (`squeue`, section JOB STATE CODES).
-fn state(name: &str) -> Option<State> {
+fn parse_state(name: &str) -> Option<JobState> {
     Some(match name {
         "PENDING" | "CONFIGURING" | "REQUEUED" | "REQUEUE_HOLD" | "REQUEUE_FED"
-        | "SPECIAL_EXIT" | "RESV_DEL_HOLD" => State::Waiting,
+        | "SPECIAL_EXIT" | "RESV_DEL_HOLD" => JobState::Waiting,
         "RUNNING" | "COMPLETING" | "SUSPENDED" | "STOPPED" | "SIGNALING" | "STAGE_OUT"
-        | "RESIZING" => State::Running,
-        "COMPLETED" => State::Ended(PilotEndCause::Completed),
-        "CANCELLED" | "REVOKED" => State::Ended(PilotEndCause::Cancelled),
+        | "RESIZING" => JobState::Running,
+        "COMPLETED" => JobState::Ended(PilotEndCause::Completed),
+        "CANCELLED" | "REVOKED" => JobState::Ended(PilotEndCause::Cancelled),
         // Time that ran out is the cluster's way of giving a place to others.
-        "PREEMPTED" | "TIMEOUT" | "DEADLINE" => State::Ended(PilotEndCause::Preempted),
+        "PREEMPTED" | "TIMEOUT" | "DEADLINE" => JobState::Ended(PilotEndCause::Preempted),
         "NODE_FAIL" | "BOOT_FAIL" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => {
-            State::Ended(PilotEndCause::NodeLost)
+            JobState::Ended(PilotEndCause::NodeLost)
         }
-        "OUT_OF_MEMORY" => State::Ended(PilotEndCause::OutOfMemory),
-        "FAILED" => State::Ended(PilotEndCause::Failed),
+        "OUT_OF_MEMORY" => JobState::Ended(PilotEndCause::OutOfMemory),
+        "FAILED" => JobState::Ended(PilotEndCause::Failed),
         _ => return None,
     })
 }
 
 /// The answer of `squeue`.
-pub(super) fn parse(text: &str, pilots: &[Known]) -> Result<Vec<Job>, Error> {
+pub(super) fn parse(text: &str, pilots: &[PilotRef]) -> Result<Vec<Job>, Error> {
     let is_ours = |name: &str| pilots.iter().any(|pilot| is_of(name, pilot));
     let malformed = |line: &str| {
         Error::Unavailable(format!("`squeue` said something that is not understood: `{line}`"))
@@ -62,7 +62,7 @@ pub(super) fn parse(text: &str, pilots: &[Known]) -> Result<Vec<Job>, Error> {
             return Err(malformed(line));
         };
         // Jobs of others may be arrays and whatever else; only ours must be understood.
-        let Some(state) = state(named) else {
+        let Some(state) = parse_state(named) else {
             return if is_ours(name) { Err(malformed(line)) } else { Ok(None) };
         };
         let (id, reason, name) = (id.to_owned(), reason.to_owned(), name.to_owned());
@@ -73,14 +73,14 @@ pub(super) fn parse(text: &str, pilots: &[Known]) -> Result<Vec<Job>, Error> {
 }
 
 /// Whether a job of this name is that of a pilot. Jobs of older versions have its tag as their name.
-fn is_of(job: &str, pilot: &Known) -> bool {
-    job == name::of_job(&pilot.tag) || job == pilot.tag
+fn is_of(job: &str, pilot: &PilotRef) -> bool {
+    job == name::job_name(&pilot.tag) || job == pilot.tag
 }
 
 /// Where a pilot is, and further jobs of its name that live.
-pub(super) fn find(jobs: &[Job], pilot: &Known) -> (PilotStatus, Vec<String>) {
+pub(super) fn find_status(jobs: &[Job], pilot: &PilotRef) -> (PilotStatus, Vec<String>) {
     let ours = || jobs.iter().filter(|job| is_of(&job.name, pilot));
-    let living = || ours().filter(|job| !matches!(job.state, State::Ended(_)));
+    let living = || ours().filter(|job| !matches!(job.state, JobState::Ended(_)));
     let known = living().find(|job| pilot.handle.as_ref() == Some(&job.id));
     let chosen = known.or_else(|| living().next());
     let extra = living().filter(|job| chosen.is_none_or(|chosen| chosen.id != job.id));
@@ -88,19 +88,19 @@ pub(super) fn find(jobs: &[Job], pilot: &Known) -> (PilotStatus, Vec<String>) {
     let chosen = chosen.or_else(|| ours().next_back());
     let Some(job) = chosen else { return (PilotStatus::Unknown, extra) };
     let handle = job.id.clone();
-    let sight = match job.state {
-        State::Waiting => PilotStatus::Waiting { handle, reason: explained(&job.reason) },
-        State::Running => PilotStatus::Running { handle },
-        State::Ended(cause) => {
+    let status = match job.state {
+        JobState::Waiting => PilotStatus::Waiting { handle, reason: explain_reason(&job.reason) },
+        JobState::Running => PilotStatus::Running { handle },
+        JobState::Ended(cause) => {
             let reason = if job.reason == "None" { String::new() } else { job.reason.clone() };
             PilotStatus::Ended { cause, detail: reason }
         }
     };
-    (sight, extra)
+    (status, extra)
 }
 
 /// A reason of Slurm's, with what can be done where that is not plain.
-fn explained(reason: &str) -> String {
+fn explain_reason(reason: &str) -> String {
     let hint = match reason {
         "JobHeldUser" => "somebody held it: `scontrol release` lets it go",
         "JobHeldAdmin" => "an administrator held it",
@@ -130,14 +130,16 @@ pub(super) fn parse_ends(text: &str) -> BTreeMap<String, (PilotEndCause, String)
         let mut fields = line.split('|');
         let (id, named, code) = (fields.next()?, fields.next()?, fields.next()?);
         // "CANCELLED by 1000"
-        let State::Ended(cause) = state(named.split_whitespace().next()?)? else { return None };
+        let JobState::Ended(cause) = parse_state(named.split_whitespace().next()?)? else {
+            return None;
+        };
         Some((id.to_owned(), (cause, format!("{named}, exit code {code}"))))
     };
     text.lines().filter_map(end).collect()
 }
 
 /// Whether a message says that the controller cannot be reached.
-pub(super) fn is_away(text: &str) -> bool {
+pub(super) fn is_unreachable(text: &str) -> bool {
     let signs = [
         "Unable to contact slurm controller",
         "Socket timed out",
@@ -152,13 +154,13 @@ pub(super) fn is_away(text: &str) -> bool {
 }
 
 /// What `sbatch` refused, and whether it is only for now.
-pub(super) fn refusal(text: &str) -> Error {
+pub(super) fn parse_refusal(text: &str) -> Error {
     // The last line says what it was; before it come warnings of plugins, after it general advice.
     let says = |line: &&str| !line.trim().is_empty() && !line.starts_with("Try \"sbatch");
     let said = text.lines().rev().find(says).unwrap_or("no reason given");
-    let told = format!("`sbatch` said: {}", said.trim());
-    if is_away(text) {
-        return Error::Unavailable(told);
+    let message = format!("`sbatch` said: {}", said.trim());
+    if is_unreachable(text) {
+        return Error::Unavailable(message);
     }
     let limits = [
         "SubmitJob",
@@ -171,41 +173,41 @@ pub(super) fn refusal(text: &str) -> Error {
     ];
     if limits.iter().any(|sign| text.contains(sign)) {
         return Error::Limit(format!(
-            "{told}: no more jobs are accepted at present; `rheo launch scale FLEET --max N` asks for fewer"
+            "{message}: no more jobs are accepted at present; `rheo launch scale FLEET --max N` asks for fewer"
         ));
     }
-    Error::Refused(told)
+    Error::Refused(message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pilot(handle: Option<&str>) -> Known {
+    fn pilot(handle: Option<&str>) -> PilotRef {
         let tag = "rheo-slurm-0123456789-3".to_owned();
-        Known { number: 3, tag, handle: handle.map(str::to_owned), runs: false }
+        PilotRef { number: 3, tag, handle: handle.map(str::to_owned), runs: false }
     }
 
     #[test]
     fn every_state_of_a_job_is_understood() {
         let name = "slurm-3-0123456789";
-        let sight = |state: &str, reason: &str| {
+        let status = |state: &str, reason: &str| {
             let text = format!("17|{state}|{reason}|{name}\n");
             let jobs = parse(&text, &[pilot(None)]).unwrap();
-            find(&jobs, &pilot(None)).0
+            find_status(&jobs, &pilot(None)).0
         };
         let handle = || "17".to_owned();
         let ended = |cause| PilotStatus::Ended { cause, detail: String::new() };
         let waits =
             |reason: &str| PilotStatus::Waiting { handle: handle(), reason: reason.to_owned() };
-        assert_eq!(sight("PENDING", "Resources"), waits("Resources"));
-        assert_eq!(sight("PENDING", "None"), waits(""));
+        assert_eq!(status("PENDING", "Resources"), waits("Resources"));
+        assert_eq!(status("PENDING", "None"), waits(""));
         assert_eq!(
-            sight("PENDING", "JobHeldUser"),
+            status("PENDING", "JobHeldUser"),
             waits("JobHeldUser (somebody held it: `scontrol release` lets it go)")
         );
-        assert_eq!(sight("RUNNING", "None"), PilotStatus::Running { handle: handle() });
-        assert_eq!(sight("COMPLETING", "None"), PilotStatus::Running { handle: handle() });
+        assert_eq!(status("RUNNING", "None"), PilotStatus::Running { handle: handle() });
+        assert_eq!(status("COMPLETING", "None"), PilotStatus::Running { handle: handle() });
         for (state, cause) in [
             ("COMPLETED", PilotEndCause::Completed),
             ("CANCELLED", PilotEndCause::Cancelled),
@@ -215,7 +217,7 @@ mod tests {
             ("OUT_OF_MEMORY", PilotEndCause::OutOfMemory),
             ("FAILED", PilotEndCause::Failed),
         ] {
-            assert_eq!(sight(state, "None"), ended(cause), "{state}");
+            assert_eq!(status(state, "None"), ended(cause), "{state}");
         }
     }
 
@@ -237,23 +239,23 @@ mod tests {
         let text =
             format!("17|FAILED|None|{name}\n18|PENDING|Priority|{name}\n19|RUNNING|None|{name}\n");
         let jobs = parse(&text, &[pilot(None)]).unwrap();
-        let (sight, extra) = find(&jobs, &pilot(Some("19")));
+        let (status, extra) = find_status(&jobs, &pilot(Some("19")));
         assert_eq!(
-            (sight, extra),
+            (status, extra),
             (PilotStatus::Running { handle: "19".to_owned() }, vec!["18".to_owned()])
         );
-        assert_eq!(find(&jobs[..1], &pilot(Some("17"))).1, Vec::<String>::new());
-        assert_eq!(find(&[], &pilot(Some("17"))).0, PilotStatus::Unknown);
+        assert_eq!(find_status(&jobs[..1], &pilot(Some("17"))).1, Vec::<String>::new());
+        assert_eq!(find_status(&[], &pilot(Some("17"))).0, PilotStatus::Unknown);
     }
 
     #[test]
     fn refusals_are_told_apart() {
         let limit = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)";
-        assert!(matches!(refusal(limit), Error::Limit(_)));
+        assert!(matches!(parse_refusal(limit), Error::Limit(_)));
         let away = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)";
-        assert!(matches!(refusal(away), Error::Unavailable(_)));
+        assert!(matches!(parse_refusal(away), Error::Unavailable(_)));
         let wrong = "sbatch: error: invalid partition specified: nowhere\nsbatch: error: Batch job submission failed: Invalid partition name specified";
-        let Error::Refused(text) = refusal(wrong) else { panic!("{wrong}") };
+        let Error::Refused(text) = parse_refusal(wrong) else { panic!("{wrong}") };
         assert!(text.ends_with("Invalid partition name specified"), "{text}");
     }
 

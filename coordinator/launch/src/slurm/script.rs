@@ -1,20 +1,20 @@
 //! The job script of a pilot: the template that people can submit by hand, with what one pilot needs
 //! put between its marks.
 
-use super::{Settings, name};
-use crate::Order;
+use super::{SlurmSettings, name};
+use crate::PilotSubmission;
 
 /// The template.
 const TEMPLATE: &str = include_str!("../../../../deploy/slurm/rheo-worker.sbatch");
 
 /// Where the setup begins in the template.
-const MARK: &str = "# >>> setup\n";
+const SETUP_MARK: &str = "# >>> setup\n";
 
 /// Arguments of `sbatch` for a pilot. What the user gave comes last, and wins.
-pub(super) fn options(settings: &Settings, order: &Order) -> Vec<String> {
+pub(super) fn options(settings: &SlurmSettings, submission: &PilotSubmission) -> Vec<String> {
     let mut options = vec![
-        format!("--job-name={}", name::of_job(&order.tag)),
-        format!("--output={}", log(settings, &order.tag)),
+        format!("--job-name={}", name::job_name(&submission.tag)),
+        format!("--output={}", log(settings, &submission.tag)),
         format!("--chdir={}", settings.state.display()),
         format!("--nodes={}", settings.nodes.max(1)),
         "--ntasks-per-node=1".to_owned(),
@@ -31,15 +31,15 @@ pub(super) fn options(settings: &Settings, order: &Order) -> Vec<String> {
         options.push(format!("--gpus-per-node={}", settings.gpus));
     }
     options.extend(settings.options.iter().cloned());
-    if !order.exclude.is_empty() {
-        options.push(format!("--exclude={}", excluded(settings, order)));
+    if !submission.exclude.is_empty() {
+        options.push(format!("--exclude={}", excluded(settings, submission)));
     }
     options
 }
 
 /// Nodes on which a pilot must not run: those that the user excludes, and those that were of no use. Of
 /// two such options `sbatch` heeds the last alone.
-fn excluded(settings: &Settings, order: &Order) -> String {
+fn excluded(settings: &SlurmSettings, submission: &PilotSubmission) -> String {
     let mut nodes = Vec::new();
     let mut options = settings.options.iter();
     while let Some(option) = options.next() {
@@ -51,22 +51,22 @@ fn excluded(settings: &Settings, order: &Order) -> String {
             None => {}
         }
     }
-    nodes.extend(order.exclude.iter().cloned());
+    nodes.extend(submission.exclude.iter().cloned());
     nodes.join(",")
 }
 
 /// Where a pilot of this name says what it does.
-pub(super) fn log(settings: &Settings, tag: &str) -> String {
+pub(super) fn log(settings: &SlurmSettings, tag: &str) -> String {
     format!("{}/{tag}.log", settings.logs.display())
 }
 
 /// The script of a pilot.
-pub(super) fn render(settings: &Settings, order: &Order) -> String {
-    let mut setup = String::from(MARK);
+pub(super) fn render(settings: &SlurmSettings, submission: &PilotSubmission) -> String {
+    let mut setup = String::from(SETUP_MARK);
     let mut export = |name: &str, value: &str| {
-        setup.push_str(&format!("export {name}={}\n", quoted(value)));
+        setup.push_str(&format!("export {name}={}\n", quote(value)));
     };
-    export("RHEO_PILOT", &order.pilot.to_string());
+    export("RHEO_PILOT", &submission.pilot.to_string());
     export("RHEO_STATE", &settings.state.to_string_lossy());
     export("RHEO_WORKER", &settings.worker.to_string_lossy());
     if settings.gpus > 0 {
@@ -80,11 +80,11 @@ pub(super) fn render(settings: &Settings, order: &Order) -> String {
         setup.push_str(settings.setup.trim_end());
         setup.push('\n');
     }
-    TEMPLATE.replacen(MARK, &setup, 1)
+    TEMPLATE.replacen(SETUP_MARK, &setup, 1)
 }
 
 /// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
+pub(super) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -96,14 +96,15 @@ pub(super) fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
 
-    fn order() -> Order {
+    fn submission() -> PilotSubmission {
         let (pilot, tag) = ("slurm/3".parse().unwrap(), "rheo-slurm-0123456789-3".to_owned());
-        Order { pilot, tag, exclude: Vec::new() }
+        PilotSubmission { pilot, tag, exclude: Vec::new() }
     }
 
     #[test]
     fn nodes_that_were_of_no_use_are_excluded_beside_those_of_the_user() {
-        let order = Order { exclude: vec!["n7".to_owned(), "n8".to_owned()], ..order() };
+        let submission =
+            PilotSubmission { exclude: vec!["n7".to_owned(), "n8".to_owned()], ..submission() };
         for (given, expected) in [
             (&[][..], "--exclude=n7,n8"),
             (&["--exclude=n[1-2]"], "--exclude=n[1-2],n7,n8"),
@@ -112,14 +113,14 @@ mod tests {
             (&["--exclude", "n3"], "--exclude=n3,n7,n8"),
         ] {
             let options = given.iter().map(|option| (*option).to_owned()).collect();
-            let settings = Settings { options, ..Settings::default() };
-            assert_eq!(super::options(&settings, &order).last().unwrap(), expected);
+            let settings = SlurmSettings { options, ..SlurmSettings::default() };
+            assert_eq!(super::options(&settings, &submission).last().unwrap(), expected);
         }
     }
 
     #[test]
     fn a_script_says_all_that_a_worker_needs_and_the_user_has_the_last_word() {
-        let settings = Settings {
+        let settings = SlurmSettings {
             state: "/shared/it's here/.rheo".into(),
             logs: "/logs".into(),
             worker: "/opt/rheo-worker".into(),
@@ -128,18 +129,18 @@ mod tests {
             partition: Some("main".to_owned()),
             options: vec!["--partition=other".to_owned(), "--mem=2G".to_owned()],
             setup: "module load cuda".to_owned(),
-            ..Settings::default()
+            ..SlurmSettings::default()
         };
-        let script = render(&settings, &order());
+        let script = render(&settings, &submission());
         assert!(script.starts_with("#!/bin/bash\n#SBATCH "), "{script}");
-        let setup = script.split(MARK).nth(1).unwrap();
+        let setup = script.split(SETUP_MARK).nth(1).unwrap();
         assert!(
             setup.starts_with(
                 "export RHEO_PILOT=slurm/3\nexport RHEO_STATE='/shared/it'\\''s here/.rheo'\nexport RHEO_WORKER=/opt/rheo-worker\nmodule load cuda\n# <<< setup\n"
             ),
             "{setup}"
         );
-        let options = options(&settings, &order());
+        let options = options(&settings, &submission());
         assert_eq!(options.last().unwrap(), "--mem=2G");
         let at = |wanted: &str| options.iter().position(|option| option == wanted).unwrap();
         assert!(at("--partition=main") < at("--partition=other"));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What every pilot of a fleet is submitted with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct SlurmSettings {
     /// The state directory, seen from the nodes too.
     pub state: PathBuf,
     /// Where logs of jobs go.

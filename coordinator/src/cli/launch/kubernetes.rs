@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rheo_core::fleet::FleetSpec;
 use rheo_core::resources::ResourceOffer;
 use rheo_launch::Error;
-use rheo_launch::kubernetes::{Launcher, Settings, Toleration};
+use rheo_launch::kubernetes::{KubernetesLauncher, KubernetesSettings, Toleration};
 
 use super::coordinator::Reachability;
 use super::{FleetArgs, example_pilot, start_fleet};
@@ -81,11 +81,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
-    fn settings(&self, global: &GlobalArgs) -> Settings {
+    fn settings(&self, global: &GlobalArgs) -> KubernetesSettings {
         let absolute = |path: &PathBuf| paths::resolve(path);
         let mut environment = self.common.environment();
         environment.remove(env::DATA);
-        Settings {
+        KubernetesSettings {
             server: self.pod_server.clone(),
             ca_file: self.pod_ca_file.as_ref().map(absolute),
             token_file: self.worker_token_file.as_ref().map(absolute),
@@ -131,7 +131,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let name = common.name("kubernetes")?;
     let max = common.max()?;
     let json = serde_json::to_string(&settings).map_err(anyhow::Error::from)?;
-    let launcher = Launcher::new(settings, &paths::resolve(&global.state));
+    let launcher = KubernetesLauncher::new(settings, &paths::resolve(&global.state));
     let refused = |error: Error| Failure::usage(error.to_string());
     if common.dry_run {
         format::note(format!("one Secret, and one Job for each of at most {max} pilots:"));

@@ -2,7 +2,7 @@
 
 use rheo_core::fleet::FleetSpec;
 use rheo_core::resources::ResourceOffer;
-use rheo_launch::process::{Launcher, Settings};
+use rheo_launch::process::{ProcessLauncher, ProcessSettings};
 
 use super::coordinator::Reachability;
 use super::{FleetArgs, example_pilot, start_fleet};
@@ -28,7 +28,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let mut environment = common.environment();
     // The coordinator that starts pilots may not have the variable of a simulated machine.
     environment.extend(env::raw(env::GPUS).map(|gpus| (env::GPUS.to_owned(), gpus)));
-    let settings = Settings {
+    let settings = ProcessSettings {
         logs: state.join("logs"),
         state,
         worker: paths::resolve(&worker_program::path()?),
@@ -39,7 +39,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     };
     let name = common.name("local")?;
     if common.dry_run {
-        return Ok(format::print(Launcher::dry_run(&settings, &example_pilot(&name)))?);
+        return Ok(format::print(ProcessLauncher::dry_run(&settings, &example_pilot(&name)))?);
     }
     let spec = FleetSpec {
         name,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rheo_core::fleet::FleetSpec;
 use rheo_core::resources::ResourceOffer;
 use rheo_launch::Error;
-use rheo_launch::slurm::{Launcher, Settings};
+use rheo_launch::slurm::{SlurmLauncher, SlurmSettings};
 use rheo_proto::file;
 
 use super::coordinator::Reachability;
@@ -45,14 +45,14 @@ pub(in crate::cli) struct Args {
 }
 
 impl Args {
-    fn settings(&self, global: &GlobalArgs) -> Result<Settings, Failure> {
+    fn settings(&self, global: &GlobalArgs) -> Result<SlurmSettings, Failure> {
         let state = paths::resolve(&global.state);
         let setup = self.setup.as_ref().map(|path| {
             file::read_text(path, file::SETUP).map_err(|error| {
                 Failure::usage(format!("`{}` cannot be read: {error}", path.display()))
             })
         });
-        Ok(Settings {
+        Ok(SlurmSettings {
             logs: state.join("logs"),
             state,
             worker: paths::resolve(&worker_program::path()?),
@@ -75,7 +75,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let name = common.name("slurm")?;
     let max = common.max()?;
     if common.dry_run {
-        let (command, script) = Launcher::dry_run(&settings, &example_pilot(&name));
+        let (command, script) = SlurmLauncher::dry_run(&settings, &example_pilot(&name));
         format::note(format!("for each of at most {max} pilots:"));
         let logs = settings.logs.display();
         let text = format!("mkdir -p '{logs}'\n{command} <<'SCRIPT'\n{script}SCRIPT");
@@ -83,7 +83,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     }
     std::fs::create_dir_all(&settings.logs)
         .map_err(|error| Failure::unusable(&settings.logs, error))?;
-    match Launcher::check(&settings, &example_pilot(&name)).await {
+    match SlurmLauncher::check(&settings, &example_pilot(&name)).await {
         Ok(()) => {}
         Err(Error::Refused(text)) => return Err(Failure::usage(text)),
         // The coordinator retries, and the problem may be temporary.

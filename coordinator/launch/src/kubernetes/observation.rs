@@ -15,26 +15,30 @@ use rheo_core::fleet::{PilotEndCause, PilotStatus};
 const LAST_LINES: usize = 3;
 
 /// What is known of one pilot now.
-pub(super) struct Seen<'a> {
+pub(super) struct PilotObservation<'a> {
     /// Its Job.
     pub(super) job: Option<&'a Job>,
     /// The pods of it.
     pub(super) pods: Vec<&'a Pod>,
     /// Why the Job has no pod, in the words of the cluster.
-    pub(super) unborn: Option<String>,
+    pub(super) creation_error: Option<String>,
 }
 
 /// What takes memory to know.
-pub(super) trait Patience {
+pub(super) trait PodDeadlines {
     /// Whether a pod should have gone long ago: nothing of it lives, whatever its status says.
-    fn is_over(&self, pod: &Pod) -> bool;
+    fn is_overdue(&self, pod: &Pod) -> bool;
     /// Whether what keeps a pod from starting has done so for long.
     fn is_stuck(&self, pod: &Pod) -> bool;
 }
 
 /// Where a pilot is; `handle` is what it was called before.
-pub(super) fn read(seen: &Seen<'_>, handle: Option<&str>, patience: &dyn Patience) -> PilotStatus {
-    let living = |pod: &&&Pod| !has_ended(pod) && !patience.is_over(pod);
+pub(super) fn pilot_status(
+    seen: &PilotObservation<'_>,
+    handle: Option<&str>,
+    deadlines: &dyn PodDeadlines,
+) -> PilotStatus {
+    let living = |pod: &&&Pod| !has_ended(pod) && !deadlines.is_overdue(pod);
     let mut pods: Vec<&Pod> = seen.pods.clone();
     // The newest first.
     pods.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp.clone()));
@@ -42,14 +46,14 @@ pub(super) fn read(seen: &Seen<'_>, handle: Option<&str>, patience: &dyn Patienc
     let same = alive.iter().find(|pod| Some(name(pod)) == handle && has_started(pod));
     let stays = alive.iter().find(|pod| pod.metadata.deletion_timestamp.is_none());
     let Some(pod) = same.or(stays).or(alive.first()) else {
-        return without_life(seen, &pods);
+        return status_without_pod(seen, &pods);
     };
     let handle = name(pod).to_owned();
     if has_started(pod) {
         return PilotStatus::Running { handle };
     }
     let (reason, is_wrong) = why_pending(pod);
-    if is_wrong && patience.is_stuck(pod) {
+    if is_wrong && deadlines.is_stuck(pod) {
         // Another one with the same settings would be stuck as well: it is told, and tried again
         // after a pause, perhaps with other settings.
         return PilotStatus::Ended { cause: PilotEndCause::Refused, detail: reason };
@@ -62,7 +66,7 @@ pub(super) fn name(pod: &Pod) -> &str {
     pod.metadata.name.as_deref().unwrap_or_default()
 }
 
-fn without_life(seen: &Seen<'_>, pods: &[&Pod]) -> PilotStatus {
+fn status_without_pod(seen: &PilotObservation<'_>, pods: &[&Pod]) -> PilotStatus {
     let ended = pods.iter().find(|pod| has_ended(pod));
     let finished = seen.job.and_then(finished);
     match (seen.job, finished, ended) {
@@ -85,7 +89,7 @@ fn without_life(seen: &Seen<'_>, pods: &[&Pod]) -> PilotStatus {
         },
         (Some(job), None, None) => PilotStatus::Waiting {
             handle: job.metadata.name.clone().unwrap_or_default(),
-            reason: seen.unborn.clone().unwrap_or_else(|| "it has no pod yet".to_owned()),
+            reason: seen.creation_error.clone().unwrap_or_else(|| "it has no pod yet".to_owned()),
         },
         (None, _, None) => PilotStatus::Unknown,
     }
@@ -97,11 +101,11 @@ fn finished(job: &Job) -> Option<(bool, String)> {
     let mut held = conditions.iter().filter(|condition| condition.status == "True");
     let last = held.find(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()))?;
     let said = [last.reason.as_deref(), last.message.as_deref()];
-    Some((last.type_ == "Complete", told(&said)))
+    Some((last.type_ == "Complete", join_reason(&said)))
 }
 
 /// Reason and message, where there are any.
-fn told(parts: &[Option<&str>]) -> String {
+fn join_reason(parts: &[Option<&str>]) -> String {
     let parts = parts.iter().flatten().map(|part| part.trim()).filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join(": ")
 }
@@ -133,14 +137,14 @@ pub(super) fn why_pending(pod: &Pod) -> (String, bool) {
     let mut conditions = status.conditions.iter().flatten();
     let unplaced = conditions.find(|one| one.type_ == "PodScheduled" && one.status == "False");
     if let Some(condition) = unplaced {
-        return (told(&[condition.reason.as_deref(), condition.message.as_deref()]), false);
+        return (join_reason(&[condition.reason.as_deref(), condition.message.as_deref()]), false);
     }
-    (told(&[status.reason.as_deref(), status.message.as_deref()]), false)
+    (join_reason(&[status.reason.as_deref(), status.message.as_deref()]), false)
 }
 
 fn why_waiting(pod: &Pod, waiting: &ContainerStateWaiting) -> (String, bool) {
     let reason = waiting.reason.as_deref().unwrap_or_default();
-    let said = told(&[Some(reason), waiting.message.as_deref()]);
+    let said = join_reason(&[Some(reason), waiting.message.as_deref()]);
     match reason {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
         | "ErrImageInspect" => {
@@ -163,7 +167,7 @@ fn end_of(pod: &Pod) -> (PilotEndCause, String) {
     if phase(pod) == "Succeeded" {
         return (PilotEndCause::Completed, String::new());
     }
-    let said = told(&[status.reason.as_deref(), status.message.as_deref()]);
+    let said = join_reason(&[status.reason.as_deref(), status.message.as_deref()]);
     let ended = containers(status).filter_map(|one| one.state.as_ref()?.terminated.as_ref());
     let ended = ended.max_by_key(|one| one.exit_code);
     if ended.is_some_and(|one| one.reason.as_deref() == Some("OOMKilled")) {
@@ -176,7 +180,7 @@ fn end_of(pod: &Pod) -> (PilotEndCause, String) {
         let reason = condition.reason.as_deref();
         let lost = matches!(reason, Some("DeletionByPodGC" | "DeletionByTaintManager"));
         let cause = if lost { PilotEndCause::NodeLost } else { PilotEndCause::Preempted };
-        return (cause, told(&[reason, condition.message.as_deref()]));
+        return (cause, join_reason(&[reason, condition.message.as_deref()]));
     }
     let cause = match status.reason.as_deref().unwrap_or_default() {
         "Evicted" | "Preempting" | "Shutdown" | "Terminated" | "NodeShutdown"
@@ -197,8 +201,8 @@ fn end_of(pod: &Pod) -> (PilotEndCause, String) {
 fn end_of_container(ended: &ContainerStateTerminated) -> (PilotEndCause, String) {
     let reason = ended.reason.as_deref().filter(|reason| *reason != "Error");
     let code = format!("exit code {}", ended.exit_code);
-    let last = ended.message.as_deref().map(last_words);
-    let text = told(&[Some(&code), reason, last.as_deref()]);
+    let last = ended.message.as_deref().map(last_lines);
+    let text = join_reason(&[Some(&code), reason, last.as_deref()]);
     let cause = match (ended.exit_code, ended.signal, reason) {
         (_, _, Some("ContainerStatusUnknown")) => PilotEndCause::NodeLost,
         // SIGTERM: somebody wanted it to go.
@@ -209,7 +213,7 @@ fn end_of_container(ended: &ContainerStateTerminated) -> (PilotEndCause, String)
 }
 
 /// The end of a message that may be the end of a log.
-fn last_words(message: &str) -> String {
+fn last_lines(message: &str) -> String {
     let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<&str> = lines.collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")

@@ -9,28 +9,28 @@ use kube::core::Status;
 use kube::{Client, Config};
 use rheo_proto::file;
 
-use super::Settings;
+use super::KubernetesSettings;
 use crate::Error;
 
 /// How long a call may take: a busy server answers lists of thousands of pods in seconds.
-const DEADLINE: Duration = Duration::from_secs(30);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long there may be no connection.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A cluster and a namespace of it.
 #[derive(Clone)]
-pub(super) struct Access {
+pub(super) struct ClusterClient {
     pub(super) client: Client,
     pub(super) namespace: String,
 }
 
-impl Access {
+impl ClusterClient {
     /// Finds out where the cluster is and who we are there; asks nothing yet.
-    pub(super) async fn open(settings: &Settings) -> Result<Self, Error> {
+    pub(super) async fn open(settings: &KubernetesSettings) -> Result<Self, Error> {
         let mut config = config(settings).await?;
-        config.connect_timeout = Some(CONNECT);
-        config.write_timeout = Some(DEADLINE);
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.write_timeout = Some(CALL_TIMEOUT);
         // Whoever calls tries again, and must hear of it meanwhile.
         config.default_retry = false;
         let namespace = settings.namespace.clone().unwrap_or(config.default_namespace.clone());
@@ -44,7 +44,7 @@ impl Access {
     }
 }
 
-async fn config(settings: &Settings) -> Result<Config, Error> {
+async fn config(settings: &KubernetesSettings) -> Result<Config, Error> {
     let wrong = |error: &dyn std::error::Error| {
         Error::Refused(format!(
             "there is no way to a cluster: {}; name a file by `--kubeconfig`, or run the coordinator in a pod with a service account",
@@ -83,7 +83,7 @@ fn kubeconfig(path: &Path) -> Result<Kubeconfig, Box<dyn std::error::Error>> {
 
 /// What is asked, for people who read why it failed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ask<'a> {
+pub(super) struct ApiRequest<'a> {
     /// The verb of the permission that it takes.
     pub(super) verb: &'a str,
     /// The resource, as permissions name it.
@@ -94,22 +94,22 @@ pub(super) struct Ask<'a> {
 
 /// Asks, and explains what went wrong.
 pub(super) async fn call<T>(
-    ask: Ask<'_>,
+    request: ApiRequest<'_>,
     future: impl Future<Output = Result<T, kube::Error>> + Send,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(DEADLINE, future).await {
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(CALL_TIMEOUT, future).await {
         Ok(Ok(found)) => Ok(found),
-        Ok(Err(kube::Error::Api(status))) => Err(Failure::Said(status)),
+        Ok(Err(kube::Error::Api(status))) => Err(ApiError::Status(status)),
         Ok(Err(error @ (kube::Error::Auth(_) | kube::Error::RustlsTls(_)))) => {
-            Err(Failure::Away(format!("the cluster does not let us in: {}", chain(&error))))
+            Err(ApiError::Unreachable(format!("the cluster does not let us in: {}", chain(&error))))
         }
         Ok(Err(error)) => {
-            Err(Failure::Away(format!("the cluster cannot be asked: {}", chain(&error))))
+            Err(ApiError::Unreachable(format!("the cluster cannot be asked: {}", chain(&error))))
         }
         Err(_) => {
-            let Ask { verb, resource, .. } = ask;
-            let seconds = DEADLINE.as_secs();
-            Err(Failure::Away(format!(
+            let ApiRequest { verb, resource, .. } = request;
+            let seconds = CALL_TIMEOUT.as_secs();
+            Err(ApiError::Unreachable(format!(
                 "the cluster did not answer within {seconds} s: {verb} {resource}"
             )))
         }
@@ -118,41 +118,41 @@ pub(super) async fn call<T>(
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum ApiError {
     /// The server said so.
-    Said(Box<Status>),
+    Status(Box<Status>),
     /// It was not heard.
-    Away(String),
+    Unreachable(String),
 }
 
-impl Failure {
+impl ApiError {
     /// Whether what was asked for is not there.
-    pub(super) fn is_missing(&self) -> bool {
-        matches!(self, Self::Said(status) if status.code == 404)
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status(status) if status.code == 404)
     }
 
     /// Whether it is there already.
-    pub(super) fn is_there(&self) -> bool {
-        matches!(self, Self::Said(status) if status.code == 409 && status.reason == "AlreadyExists")
+    pub(super) fn already_exists(&self) -> bool {
+        matches!(self, Self::Status(status) if status.code == 409 && status.reason == "AlreadyExists")
     }
 
     /// Whether something there cannot tell beforehand what it would do.
-    pub(super) fn is_untried(&self) -> bool {
-        matches!(self, Self::Said(status) if status.message.contains("dry run"))
+    pub(super) fn lacks_dry_run(&self) -> bool {
+        matches!(self, Self::Status(status) if status.message.contains("dry run"))
     }
 
     /// Whether we are not known there, perhaps no longer.
-    pub(super) fn is_stranger(&self) -> bool {
-        matches!(self, Self::Said(status) if status.code == 401)
+    pub(super) fn is_unauthenticated(&self) -> bool {
+        matches!(self, Self::Status(status) if status.code == 401)
     }
 
     /// What it means for a fleet.
-    pub(super) fn explained(self, ask: Ask<'_>) -> Error {
+    pub(super) fn into_fleet_error(self, request: ApiRequest<'_>) -> Error {
         let status = match self {
-            Self::Away(text) => return Error::Unavailable(text),
-            Self::Said(status) => status,
+            Self::Unreachable(text) => return Error::Unavailable(text),
+            Self::Status(status) => status,
         };
-        let Ask { verb, resource, namespace } = ask;
+        let ApiRequest { verb, resource, namespace } = request;
         let said = format!("the cluster said: {}", status.message);
         match status.code {
             403 if status.message.contains("exceeded quota") => Error::Limit(format!(
@@ -192,26 +192,30 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
 
-    fn explained(code: u16, message: &str) -> Error {
+    fn into_fleet_error(code: u16, message: &str) -> Error {
         let status = Status { code, message: message.to_owned(), ..Status::default() };
-        let ask = Ask { verb: "create", resource: "jobs.batch", namespace: "ml" };
-        Failure::Said(Box::new(status)).explained(ask)
+        let request = ApiRequest { verb: "create", resource: "jobs.batch", namespace: "ml" };
+        ApiError::Status(Box::new(status)).into_fleet_error(request)
     }
 
     #[test]
     fn refusals_are_told_apart() {
         let quota = "jobs.batch \"x\" is forbidden: exceeded quota: few, requested: count/jobs.batch=1, used: count/jobs.batch=1, limited: count/jobs.batch=1";
-        assert!(matches!(explained(403, quota), Error::Limit(_)));
+        assert!(matches!(into_fleet_error(403, quota), Error::Limit(_)));
         let rbac = "jobs.batch is forbidden: User \"system:serviceaccount:ml:default\" cannot create resource \"jobs\" in API group \"batch\" in the namespace \"ml\"";
-        let Error::Refused(text) = explained(403, rbac) else { panic!("{rbac}") };
+        let Error::Refused(text) = into_fleet_error(403, rbac) else { panic!("{rbac}") };
         assert!(text.contains("permission to `create` `jobs.batch` in namespace `ml`"), "{text}");
         let policy = "admission webhook \"policy\" denied the request: images must be signed";
-        let Error::Refused(text) = explained(403, policy) else { panic!("{policy}") };
+        let Error::Refused(text) = into_fleet_error(403, policy) else { panic!("{policy}") };
         assert!(!text.contains("permission"), "{text}");
         for (code, away) in
             [(401, false), (404, false), (422, false), (429, true), (500, true), (503, true)]
         {
-            assert_eq!(matches!(explained(code, "no"), Error::Unavailable(_)), away, "{code}");
+            assert_eq!(
+                matches!(into_fleet_error(code, "no"), Error::Unavailable(_)),
+                away,
+                "{code}"
+            );
         }
     }
 }

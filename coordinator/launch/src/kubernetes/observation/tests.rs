@@ -5,11 +5,11 @@
 use super::*;
 use serde_json::{Value, json};
 
-/// Patience that is over for pods of these names.
-struct Over(&'static [&'static str]);
+/// Deadlines that are over for pods of these names.
+struct OverdueFor(&'static [&'static str]);
 
-impl Patience for Over {
-    fn is_over(&self, pod: &Pod) -> bool {
+impl PodDeadlines for OverdueFor {
+    fn is_overdue(&self, pod: &Pod) -> bool {
         self.0.contains(&name(pod))
     }
 
@@ -43,8 +43,8 @@ fn pending() -> Value {
 }
 
 fn see(job: Option<&Job>, pods: &[Pod], handle: &str) -> PilotStatus {
-    let seen = Seen { job, pods: pods.iter().collect(), unborn: None };
-    read(&seen, Some(handle), &Over(&[]))
+    let seen = PilotObservation { job, pods: pods.iter().collect(), creation_error: None };
+    pilot_status(&seen, Some(handle), &OverdueFor(&[]))
 }
 
 fn runs(handle: &str) -> PilotStatus {
@@ -58,8 +58,9 @@ fn a_pod_that_leaves_stays_the_pilot_until_it_is_gone() {
     assert_eq!(see(Some(&job), &pods, "a"), runs("a"));
     assert_eq!(see(Some(&job), &pods[1..], "a"), runs("b"));
     // Its node is dead: it is listed for ever, and not waited for.
-    let seen = Seen { job: Some(&job), pods: pods.iter().collect(), unborn: None };
-    assert_eq!(read(&seen, Some("a"), &Over(&["a"])), runs("b"));
+    let seen =
+        PilotObservation { job: Some(&job), pods: pods.iter().collect(), creation_error: None };
+    assert_eq!(pilot_status(&seen, Some("a"), &OverdueFor(&["a"])), runs("b"));
     // Only the Job was deleted.
     assert_eq!(see(None, &pods[..1], "a"), runs("a"));
     assert_eq!(see(None, &[], "a"), PilotStatus::Unknown);
@@ -73,9 +74,9 @@ fn a_job_whose_pod_was_deleted_waits_for_another() {
         see(Some(&waiting), &[], "a"),
         PilotStatus::Waiting { handle: "rheo-k-0-1".to_owned(), reason }
     );
-    let unborn = Some("exceeded quota: few".to_owned());
-    let seen = Seen { job: Some(&waiting), pods: Vec::new(), unborn };
-    let PilotStatus::Waiting { reason, .. } = read(&seen, None, &Over(&[])) else {
+    let creation_error = Some("exceeded quota: few".to_owned());
+    let seen = PilotObservation { job: Some(&waiting), pods: Vec::new(), creation_error };
+    let PilotStatus::Waiting { reason, .. } = pilot_status(&seen, None, &OverdueFor(&[])) else {
         panic!("it waits")
     };
     assert_eq!(reason, "exceeded quota: few");
@@ -99,8 +100,8 @@ fn reasons_to_wait_are_told_and_some_are_no_use_waiting_for() {
     assert!(
         matches!(&waits, PilotStatus::Waiting { reason, .. } if reason.contains("ImagePullBackOff"))
     );
-    let seen = Seen { job: None, pods: vec![&stuck], unborn: None };
-    let given_up = read(&seen, None, &Over(&[]));
+    let seen = PilotObservation { job: None, pods: vec![&stuck], creation_error: None };
+    let given_up = pilot_status(&seen, None, &OverdueFor(&[]));
     assert!(matches!(given_up, PilotStatus::Waiting { .. }), "not at once");
 }
 

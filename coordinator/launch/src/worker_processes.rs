@@ -19,16 +19,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// A worker that dies earlier than this after its start has not worked.
-const TOO_SHORT: Duration = Duration::from_secs(10);
+const EARLY_DEATH: Duration = Duration::from_secs(10);
 
 /// The exit code of a worker that has found out that it cannot be of use: another would not be, either.
-const GAVE_UP: i32 = 1;
+const UNFIT_EXIT: i32 = 1;
 
 /// So many deaths in a row that come too early are enough.
-const ATTEMPTS: u32 = 4;
+const MAX_EARLY_DEATHS: u32 = 4;
 
 /// The exit code of a worker whose settings or rights are wrong: another start ends likewise.
-const USAGE: i32 = 2;
+const USAGE_EXIT: i32 = 2;
 
 /// The last lines of the log of a worker that keeps dying.
 const LAST_LINES: usize = 10;
@@ -38,7 +38,7 @@ const LAST_BYTES: u64 = 16 << 10;
 
 /// Some workers on this machine.
 #[derive(Debug, Clone)]
-pub struct Workers {
+pub struct WorkerProcesses {
     /// The program to run.
     pub program: PathBuf,
     /// Its arguments.
@@ -76,7 +76,7 @@ pub enum Error {
     },
     /// A worker cannot work with the settings or the rights that it has.
     #[error("worker {number} does not start; the end of `{}`:\n{last}", log.display())]
-    Refuses {
+    Misconfigured {
         /// Which worker, from 1.
         number: u32,
         /// Its log.
@@ -86,7 +86,7 @@ pub enum Error {
     },
     /// Every worker has left because it could not be of use, and said why in its log.
     #[error("worker {number} has given up; the end of `{}`:\n{last}", log.display())]
-    GaveUp {
+    Unfit {
         /// Which worker, from 1.
         number: u32,
         /// Its log.
@@ -96,7 +96,7 @@ pub enum Error {
     },
     /// A worker died at every start.
     #[error("worker {number} keeps dying ({status}); the end of `{}`:\n{last}", log.display())]
-    KeepsDying {
+    Crashing {
         /// Which worker, from 1.
         number: u32,
         /// How it died last.
@@ -108,7 +108,7 @@ pub enum Error {
     },
 }
 
-impl Workers {
+impl WorkerProcesses {
     /// Runs the workers until each has left by itself, or until `stop`; then they are asked to
     /// leave, and killed after the grace period. That some gave up is no error while others did not.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), Error> {
@@ -118,9 +118,9 @@ impl Workers {
         for number in 1..=self.count {
             let (workers, stop, failed) = (self.clone(), stop.clone(), failed.clone());
             handles.push(tracker.spawn(async move {
-                let result = workers.keep(number, &failed).await;
-                let gave_up = matches!(result, Err(Error::GaveUp { .. }));
-                if result.is_err() && !gave_up && !stop.is_cancelled() {
+                let result = workers.supervise(number, &failed).await;
+                let unfit = matches!(result, Err(Error::Unfit { .. }));
+                if result.is_err() && !unfit && !stop.is_cancelled() {
                     // One that cannot live says that none can.
                     failed.cancel();
                 }
@@ -128,19 +128,19 @@ impl Workers {
             }));
         }
         tracker.close();
-        let (mut result, mut gave_up) = (Ok(()), Vec::new());
+        let (mut result, mut unfit) = (Ok(()), Vec::new());
         for handle in handles {
             match handle.await {
-                Ok(Err(error @ Error::GaveUp { .. })) => gave_up.push(error),
+                Ok(Err(error @ Error::Unfit { .. })) => unfit.push(error),
                 Ok(Err(error)) => result = result.and(Err(error)),
                 Ok(Ok(())) | Err(_) => {}
             }
         }
-        let all = gave_up.len() == self.count as usize;
-        result.and(gave_up.pop().filter(|_| all).map_or(Ok(()), Err))
+        let all = unfit.len() == self.count as usize;
+        result.and(unfit.pop().filter(|_| all).map_or(Ok(()), Err))
     }
 
-    async fn keep(&self, number: u32, stop: &CancellationToken) -> Result<(), Error> {
+    async fn supervise(&self, number: u32, stop: &CancellationToken) -> Result<(), Error> {
         let mut early_deaths = 0;
         loop {
             let began = Instant::now();
@@ -148,7 +148,7 @@ impl Workers {
             let status = tokio::select! {
                 status = child.wait() => status,
                 () = stop.cancelled() => {
-                    leave(&mut child, self.grace).await;
+                    stop_child(&mut child, self.grace).await;
                     drop(alive);
                     return Ok(());
                 }
@@ -157,23 +157,23 @@ impl Workers {
             if status.success() || stop.is_cancelled() {
                 return Ok(());
             }
-            if status.code() == Some(USAGE) {
+            if status.code() == Some(USAGE_EXIT) {
                 let log = self.log(number);
                 let last = last_lines(&log);
-                return Err(Error::Refuses { number, log, last });
+                return Err(Error::Misconfigured { number, log, last });
             }
-            if status.code() == Some(GAVE_UP) {
+            if status.code() == Some(UNFIT_EXIT) {
                 tracing::warn!(number, "a worker has given up");
                 let log = self.log(number);
                 let last = last_lines(&log);
-                return Err(Error::GaveUp { number, log, last });
+                return Err(Error::Unfit { number, log, last });
             }
-            early_deaths = if began.elapsed() < TOO_SHORT { early_deaths + 1 } else { 1 };
+            early_deaths = if began.elapsed() < EARLY_DEATH { early_deaths + 1 } else { 1 };
             tracing::warn!(number, %status, "a worker died and is started again");
-            if early_deaths >= ATTEMPTS {
+            if early_deaths >= MAX_EARLY_DEATHS {
                 let log = self.log(number);
                 let last = last_lines(&log);
-                return Err(Error::KeepsDying { number, status, log, last });
+                return Err(Error::Crashing { number, status, log, last });
             }
             let pause = Duration::from_millis(100 << early_deaths);
             tokio::select! {
@@ -221,7 +221,7 @@ impl Workers {
 }
 
 /// Asks a worker to leave and waits for it; kills it if it does not.
-async fn leave(child: &mut Child, grace: Duration) {
+async fn stop_child(child: &mut Child, grace: Duration) {
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid {
         // It may have left by itself in this instant.
@@ -260,8 +260,8 @@ fn end_of(log: &Path) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn shell(script: &str, logs: &Path) -> Workers {
-        Workers {
+    fn shell(script: &str, logs: &Path) -> WorkerProcesses {
+        WorkerProcesses {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
             count: 1,
@@ -294,7 +294,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let workers = shell("echo no such setting >&2; exit 2", directory.path());
         let error = workers.run(CancellationToken::new()).await.unwrap_err();
-        assert!(matches!(&error, Error::Refuses { last, .. } if last == "  no such setting"));
+        assert!(matches!(&error, Error::Misconfigured { last, .. } if last == "  no such setting"));
     }
 
     #[tokio::test]
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(path.join("starts")).unwrap(), "started\n");
         // One of two that gives up holds the other up in no way.
         let script = format!("mkdir {0}/one 2>/dev/null && exit 1; exit 0", path.display());
-        let two = Workers { count: 2, ..shell(&script, path) };
+        let two = WorkerProcesses { count: 2, ..shell(&script, path) };
         two.run(CancellationToken::new()).await.unwrap();
     }
 
