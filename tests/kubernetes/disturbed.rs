@@ -77,7 +77,7 @@ fn an_api_server_that_is_away_for_a_while_stops_nothing() {
     // Has it look at the cluster now.
     lab.rheo(&["launch", "scale", "kubernetes", "--max", "2"]).expect(0);
     wait_for("it to be told", || {
-        lab.fleet()["trouble"].as_str()?.contains("cluster cannot be asked").then_some(())
+        lab.fleet()["trouble"].as_str()?.contains("cluster cannot be reached").then_some(())
     });
     lab.rheo(&["launch", "scale", "kubernetes", "--max", "3"]).expect(0);
     lab.order("start-kube-apiserver");

@@ -231,7 +231,7 @@ fn u16_a_job_that_is_held_says_so() {
     let job = wait_for("a job", || fakes.jobs().first().cloned());
     let line = fs::read_to_string(&job).unwrap();
     fs::write(&job, line.replace("Resources", "JobHeldUser")).unwrap();
-    fakes.wait_until_told("JobHeldUser (somebody held it: `scontrol release` lets it go)");
+    fakes.wait_until_told("JobHeldUser (a user held it: `scontrol release` releases it)");
     fs::write(&job, line).unwrap();
     fakes.wait_until_told("wait in the queue: Resources");
 }

@@ -1,5 +1,5 @@
-//! Programs of a cluster, run with a deadline: a client of a scheduler that does not answer waits for
-//! minutes, and nothing else can be decided meanwhile.
+//! Commands of a cluster, run with a timeout: a client of a scheduler that does not answer waits for
+//! minutes, and would block all other decisions.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::Error;
 
-/// What a program said.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct CommandOutput {
     pub(crate) is_success: bool,
@@ -17,7 +17,7 @@ pub(crate) struct CommandOutput {
     pub(crate) stderr: String,
 }
 
-/// Runs `program` to its end, at most for `deadline`, with `input` on its standard input.
+/// Runs `program` with `input` on its standard input, for at most `deadline`.
 pub(crate) async fn run(
     program: &str,
     args: &[String],
@@ -27,13 +27,13 @@ pub(crate) async fn run(
     let mut command = Command::new(program);
     command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-    // What is parsed must not depend on anybody's language or formats.
+    // The output that is parsed must not depend on locale or formats of the user.
     command.env("LC_ALL", "C");
     for variable in ["SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_STATES", "SQUEUE_SORT"] {
         command.env_remove(variable);
     }
-    // Jobs inherit the environment, as users expect; but not what is meant for the coordinator, nor
-    // what describes the job that it runs in, if it runs in one.
+    // Jobs inherit the environment, as users expect, except the variables of the coordinator and
+    // those of the job in which it runs, if any.
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();
         if name.starts_with("RHEO_") || name.starts_with("SLURM_") && name != "SLURM_CONF" {
@@ -42,13 +42,13 @@ pub(crate) async fn run(
     }
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::Refused(format!(
-            "`{program}` is not on this machine: start the coordinator where the commands of the cluster are"
+            "`{program}` is not on this machine: start the coordinator on a machine with the commands of the cluster"
         )),
-        _ => Error::Unavailable(format!("`{program}` could not be run: {error}")),
+        _ => Error::Unavailable(format!("cannot run `{program}`: {error}")),
     };
     let mut child = command.spawn().map_err(failed)?;
     if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
-        // One that does not read its input says why by its exit.
+        // A program that does not read its input reports the reason by its exit.
         let _ = stdin.write_all(text.as_bytes()).await;
     }
     let Ok(ended) = tokio::time::timeout(deadline, child.wait_with_output()).await else {

@@ -1,8 +1,8 @@
-//! Kubernetes: a pilot is a Job of one pod, and a trial is nothing that the cluster knows.
+//! Kubernetes launcher: a pilot is a Job with one pod. Trials are not Kubernetes objects.
 //!
-//! All pilots of a fleet are looked at with one list of Jobs and one of pods. A Job carries the tag of
-//! its pilot as its name, so that submitting it twice is impossible. A Job that has ended is removed
-//! once that is durable here. Nothing that Kubernetes 1.20 lacks is needed.
+//! One list of Jobs and one of pods show all pilots of a fleet. The name of a Job is the tag of its
+//! pilot, so that it cannot be submitted twice. An ended Job is removed once its end is journaled.
+//! Kubernetes 1.20 or later is required.
 
 mod cluster_client;
 mod manifest;
@@ -31,56 +31,56 @@ use cluster_client::{ApiError, ApiRequest, ClusterClient, call};
 use manifest::{FLEET_ID, FleetLabels, PILOT, SecretFiles};
 use observation::{PilotObservation, PodDeadlines};
 
-/// Who sets the fields of our objects.
+/// The field manager of our objects.
 const FIELD_MANAGER: &str = "rheobase";
 
-/// Objects in one answer.
+/// The number of objects per page of a list.
 const PAGE_SIZE: u32 = 500;
 
-/// Calls at the same time.
+/// The number of concurrent calls.
 const CONCURRENT_CALLS: usize = 8;
 
-/// How long after its grace period a pod may still be listed before it is taken for gone.
+/// The time after its grace period from which a pod that is still listed counts as gone.
 const OVERDUE_AFTER: Duration = Duration::from_secs(15);
 
-/// How long what keeps a pod from starting may last.
+/// The time after which a pod with a permanent start error counts as failed.
 const STUCK_AFTER: Duration = Duration::from_mins(1);
 
-/// After so long the Secret is written again, should somebody have removed or changed it.
+/// The interval at which the Secret is written again, in case it was removed or changed.
 const SECRET_REFRESH: Duration = Duration::from_mins(5);
 
-/// Pilots as Jobs of Kubernetes.
+/// Runs pilots as Kubernetes Jobs.
 pub struct KubernetesLauncher {
     settings: KubernetesSettings,
-    /// The state directory of the coordinator: it says where that is, and has the CA and the token.
+    /// The state directory of the coordinator, with its URL, CA and token.
     state: PathBuf,
     cache: Mutex<LauncherCache>,
 }
 
-/// What was seen, and since when. All of it may be forgotten.
+/// Observations of earlier calls. All of them may be lost.
 #[derive(Default)]
 struct LauncherCache {
     cluster: Option<ClusterClient>,
-    /// Since when pods have been going, or stuck, by uid.
+    /// The times since which pods are terminating (true) or stuck (false), by uid.
     since: BTreeMap<(String, bool), Instant>,
-    /// Jobs that are there and not going.
+    /// The existing Jobs that are not being deleted.
     jobs: BTreeSet<String>,
-    /// What the Secret holds, and since when.
+    /// The content of the Secret and the time of its last write.
     secret: Option<(SecretFiles, Instant)>,
 }
 
 impl KubernetesLauncher {
-    /// A launcher with these settings for the coordinator with this state directory.
+    /// Creates a launcher for the coordinator with the state directory `state`.
     pub fn new(settings: KubernetesSettings, state: &Path) -> Self {
         Self { settings, state: state.to_owned(), cache: Mutex::default() }
     }
 
-    /// The objects of a pilot in YAML; the token is not shown.
+    /// The objects of a pilot in YAML, without the token.
     pub fn dry_run(&self, submission: &PilotSubmission) -> Result<String, Error> {
         manifest::yaml(&self.settings, submission, &self.secret_files_or_example())
     }
 
-    /// Has the cluster check whether it would take such a pilot, without making one.
+    /// Checks by a dry run whether the cluster accepts such a pilot.
     pub async fn check(&self, submission: &PilotSubmission) -> Result<(), Error> {
         let cluster = self.cluster().await?;
         let job = manifest::job(&self.settings, submission, &self.secret_files_or_example());
@@ -98,10 +98,10 @@ impl KubernetesLauncher {
         manifest::secret_files(&self.settings, &self.state)
     }
 
-    /// What pods must know, or what it would look like.
+    /// The files of the Secret, or an example without a running coordinator.
     fn secret_files_or_example(&self) -> SecretFiles {
         let example =
-            || SecretFiles::from([("server".to_owned(), b"(where the coordinator is)".to_vec())]);
+            || SecretFiles::from([("server".to_owned(), b"(URL of the coordinator)".to_vec())]);
         self.secret_files().unwrap_or_else(|_| example())
     }
 
@@ -118,7 +118,7 @@ impl KubernetesLauncher {
         Ok(cluster)
     }
 
-    /// What a failure means. Who is a stranger looks for newer credentials next time.
+    /// Converts an error. After an authentication error, the next call reads the credentials anew.
     fn explain(&self, failure: ApiError, request: ApiRequest<'_>) -> Error {
         if failure.is_unauthenticated() {
             self.cache().cluster = None;
@@ -126,7 +126,7 @@ impl KubernetesLauncher {
         failure.into_fleet_error(request)
     }
 
-    /// All objects of the fleet, page by page.
+    /// Lists all selected objects, page by page.
     async fn list<K>(
         &self,
         cluster: &ClusterClient,
@@ -166,17 +166,17 @@ impl KubernetesLauncher {
                 ApiRequest { verb: "list", resource: &resource, namespace: &cluster.namespace };
             self.explain(failure, request)
         };
-        // Pods first: one that is made in between belongs to a Job that is seen.
+        // Pods first, so that the Job of every listed pod is listed, too.
         let pods = self.list::<Pod>(&cluster, "pods", selected.clone()).await.map_err(failed)?;
         let jobs = self.list::<Job>(&cluster, "jobs.batch", selected).await.map_err(failed)?;
         Ok((jobs, pods))
     }
 
-    /// Why Jobs have no pods, by name of the Job, as far as we may know it.
+    /// The reasons for which Jobs have no pod, by Job name. Empty without permission to list events.
     async fn creation_errors(&self) -> BTreeMap<String, String> {
         let Ok(cluster) = self.cluster().await else { return BTreeMap::new() };
         let wanted = ListParams::default().fields("involvedObject.kind=Job,reason=FailedCreate");
-        // Without the permission nothing is missing but the reason.
+        // Without the permission only the reasons are missing.
         let listed = self.list::<Event>(&cluster, "events", wanted).await;
         let mut events = listed.unwrap_or_default();
         events.sort_by_key(|event| event.last_timestamp.clone());
@@ -184,7 +184,7 @@ impl KubernetesLauncher {
         events.into_iter().filter_map(told).collect()
     }
 
-    /// Writes what pods must know, if it has changed.
+    /// Writes the Secret, if it has changed or needs a refresh.
     async fn ensure_secret(&self, fleet_labels: &FleetLabels) -> Result<(), Error> {
         let files = self.secret_files()?;
         let current = self
@@ -208,7 +208,7 @@ impl KubernetesLauncher {
         Ok(())
     }
 
-    /// Deletes Jobs; their pods get a signal and their grace period.
+    /// Deletes Jobs; their pods get SIGTERM and their grace period.
     async fn delete(&self, names: Vec<String>) -> Result<(), Error> {
         if names.is_empty() {
             return Ok(());
@@ -236,7 +236,7 @@ impl KubernetesLauncher {
             .await
     }
 
-    /// A Job of that name is there: ours, because the answer was lost, or somebody else's.
+    /// Handles an existing Job of that name: ours, after a lost reply, or a foreign one.
     async fn claim_existing_job(
         &self,
         cluster: &ClusterClient,
@@ -253,7 +253,7 @@ impl KubernetesLauncher {
         }
         let (tag, namespace) = (&submission.tag, &cluster.namespace);
         Err(Error::Refused(format!(
-            "the Job `{tag}` in namespace `{namespace}` is not one of this fleet: remove or rename it"
+            "the Job `{tag}` in namespace `{namespace}` does not belong to this fleet: remove or rename it"
         )))
     }
 }
@@ -263,7 +263,7 @@ impl crate::Launcher for KubernetesLauncher {
     async fn observe(&self, pilots: &[PilotRef]) -> Result<BTreeMap<u64, PilotStatus>, Error> {
         let seen = pilots.first().and_then(|pilot| FleetLabels::of(&pilot.tag));
         let Some(fleet_labels) = seen else { return Ok(BTreeMap::new()) };
-        // A coordinator that was started again is elsewhere: its pods must find it.
+        // A restarted coordinator may have another URL, which its pods must find.
         self.ensure_secret(&fleet_labels).await?;
         let (jobs, pods) = self.list_objects(&fleet_labels).await?;
         let born: BTreeSet<&str> = pods.iter().filter_map(|pod| label(pod, "job-name")).collect();
@@ -290,7 +290,7 @@ impl crate::Launcher for KubernetesLauncher {
         }
         let living = jobs.iter().filter(|job| job.metadata.deletion_timestamp.is_none());
         let living: BTreeSet<String> = living.filter_map(|job| job.metadata.name.clone()).collect();
-        // Those that ended before the coordinator was stopped, and could not be removed any more.
+        // Jobs that ended before the coordinator stopped and were not removed.
         let known = |name: &String| pilots.iter().any(|pilot| pilot.tag == *name);
         let left = living.iter().filter(|name| !known(name)).cloned().collect();
         self.cache().jobs = living;
@@ -317,7 +317,7 @@ impl crate::Launcher for KubernetesLauncher {
     }
 
     async fn remove(&self, pilots: &[PilotRef]) -> Result<(), Error> {
-        // The others are on their way out: `observe` was asked just before.
+        // The other Jobs are already being deleted, as `observe` has just seen.
         let there = self.cache().jobs.clone();
         let names = pilots.iter().map(|pilot| pilot.tag.clone());
         self.delete(names.filter(|name| there.contains(name)).collect()).await
@@ -343,7 +343,7 @@ impl crate::Launcher for KubernetesLauncher {
 }
 
 impl KubernetesLauncher {
-    /// Notes since when pods are going or stuck.
+    /// Records the times since which pods are terminating or stuck.
     fn watch(&self, pods: &[Pod]) -> BTreeMap<(String, bool), Instant> {
         let now = Instant::now();
         let mut cache = self.cache();

@@ -1,44 +1,44 @@
-//! What a fleet needs of a cluster.
+//! The interface between a fleet and a cluster.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use rheo_core::fleet::{PilotId, PilotStatus};
 
-/// A pilot that a cluster may know.
+/// A pilot by its number, tag and handle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PilotRef {
-    /// Its number in the fleet.
+    /// The number of the pilot in its fleet.
     pub number: u64,
-    /// The name under which it was submitted: unique among all fleets of all users.
+    /// The name of its submission, unique among all fleets of all users.
     pub tag: String,
-    /// What the cluster calls it, if that is known.
+    /// The id that the cluster assigned, if known.
     pub handle: Option<String>,
-    /// Whether it has started.
+    /// Whether the pilot has started.
     pub runs: bool,
 }
 
 /// A pilot to be submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PilotSubmission {
-    /// Which.
+    /// The pilot.
     pub pilot: PilotId,
-    /// The name under which it is submitted.
+    /// The name of the submission.
     pub tag: String,
-    /// Nodes on which it must not run.
+    /// Nodes on which the pilot must not run.
     pub exclude: Vec<String>,
 }
 
-/// Why a cluster did not do what it was asked.
+/// An error of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It accepts so many jobs and no more.
+    /// The cluster's limit on jobs is reached.
     #[error("{0}")]
     Limit(String),
-    /// It will not take such a job.
+    /// The cluster refuses jobs with these settings.
     #[error("{0}")]
     Refused(String),
-    /// It does not answer, or says something that cannot be understood: nothing is known now.
+    /// The cluster does not answer, or its answer cannot be parsed: nothing is known now.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -46,25 +46,25 @@ pub enum Error {
 /// A cluster, for one fleet.
 #[async_trait]
 pub trait Launcher: Send + Sync {
-    /// Where each of these pilots is. All or nothing: a pilot that was merely not seen must not look
-    /// like one that has ended.
+    /// The status of each pilot. All or nothing, so that a pilot that was merely not seen does not
+    /// look ended.
     async fn observe(&self, pilots: &[PilotRef]) -> Result<BTreeMap<u64, PilotStatus>, Error>;
 
-    /// Submits a pilot under its tag and returns what the cluster calls it. After
-    /// [`Error::Unavailable`] it may or may not be there: its tag shows.
+    /// Submits a pilot under its tag and returns the id that the cluster assigned. After
+    /// [`Error::Unavailable`] the pilot may exist; its tag identifies it.
     async fn submit(&self, submission: &PilotSubmission) -> Result<String, Error>;
 
-    /// Has pilots go: queued ones at once, running ones after they have committed what they have.
-    /// Repeated until they are gone.
+    /// Removes pilots: queued ones at once, running ones after a last commit. The caller repeats it
+    /// until they are gone.
     async fn remove(&self, pilots: &[PilotRef]) -> Result<(), Error>;
 
-    /// Clears away what the cluster keeps of pilots whose end is durable here.
+    /// Removes the cluster's objects of pilots whose end is journaled.
     async fn forget(&self, _ended: &[PilotRef]) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Clears away what the cluster keeps of a fleet that has no pilots and wants none; `tag` is like
-    /// those of its pilots.
+    /// Removes the cluster's objects of a fleet without pilots that needs none. `tag` has the form of
+    /// its pilots' tags.
     async fn close(&self, _tag: &str) -> Result<(), Error> {
         Ok(())
     }

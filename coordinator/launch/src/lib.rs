@@ -1,9 +1,9 @@
-//! Starts workers: processes on this machine, jobs of Slurm, Jobs of Kubernetes.
+//! Launchers of workers: processes on this machine, Slurm jobs and Kubernetes Jobs.
 //!
-//! [`Launcher`] is what a fleet needs of a cluster: to say where its pilots are, to take one, to have
-//! some go. It decides nothing: how many there are to be follows from the state, in `rheo-core`. This
-//! is the only crate that knows Slurm and Kubernetes, and it speaks none of our protocol: pilots find
-//! the coordinator through its state directory or files that stand for it.
+//! A [`Launcher`] observes, submits and removes the pilots of a fleet. It decides nothing: `rheo-core`
+//! derives the number of pilots from the state. Only this crate knows Slurm and Kubernetes, and it
+//! does not speak our protocol: pilots find the coordinator through its state directory or through
+//! copies of its files.
 
 mod command;
 pub mod kubernetes;

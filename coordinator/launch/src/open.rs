@@ -1,11 +1,11 @@
-//! The launchers by name, as a fleet states them.
+//! Launchers by name, as fleets select them.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::{Error, Launcher, kubernetes, process, slurm};
 
-/// The launcher called `name` with its settings as JSON, for the coordinator with this state directory.
+/// Opens the launcher `name` with settings in JSON, for the coordinator with the state directory `state`.
 pub fn open(name: &str, settings: &str, state: &Path) -> Result<Arc<dyn Launcher>, Error> {
     let wrong = |error: serde_json::Error| {
         Error::Refused(format!("the settings of this fleet cannot be read: {error}"))

@@ -1,7 +1,7 @@
 //! Pilots as processes on this machine that outlive the coordinator: `rheo launch local`.
 //!
-//! A process carries the tag of its pilot in its environment and is found by it, so that a
-//! coordinator that was started again neither forgets nor doubles it.
+//! A process carries the tag of its pilot in its environment, by which a restarted coordinator finds it,
+//! so that no pilot is lost or started twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,47 +17,47 @@ use tokio::process::{Child, Command};
 
 use crate::{Error, PilotRef, PilotSubmission};
 
-/// The variable that carries the tag.
+/// The environment variable with the tag.
 const TAG_VARIABLE: &str = "RHEO_JOB";
 
-/// The variable that gives a process its GPUs and no others.
+/// The environment variable that restricts a process to its GPUs.
 const GPUS_VARIABLE: &str = "CUDA_VISIBLE_DEVICES";
 
-/// How workers are started.
+/// The settings of a fleet of local processes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSettings {
     /// The state directory.
     pub state: PathBuf,
-    /// Where logs go.
+    /// The directory of logs.
     pub logs: PathBuf,
     /// The `rheo-worker` program.
     pub worker: PathBuf,
-    /// Slots of each worker.
+    /// The slots of each worker.
     pub slots: u32,
-    /// GPUs of each worker.
+    /// The number of GPUs of each worker.
     #[serde(default)]
     pub gpus: u32,
-    /// The GPUs of this machine, in the words of `CUDA_VISIBLE_DEVICES`.
+    /// The GPUs of this machine, as named in `CUDA_VISIBLE_DEVICES`.
     #[serde(default)]
     pub devices: Vec<String>,
-    /// Variables for the worker, such as `RHEO_DATA`.
+    /// Environment variables of the worker, such as `RHEO_DATA`.
     pub environment: BTreeMap<String, String>,
 }
 
 /// Pilots as processes on this machine.
 pub struct ProcessLauncher {
     settings: ProcessSettings,
-    /// Those that this process started, which it must wait for.
+    /// The children of this process, by tag.
     children: Mutex<BTreeMap<String, Child>>,
 }
 
 impl ProcessLauncher {
-    /// A launcher with these settings.
+    /// Creates a launcher.
     pub fn new(settings: ProcessSettings) -> Self {
         Self { settings, children: Mutex::default() }
     }
 
-    /// The program and the variables that a pilot is started with.
+    /// The command line of a pilot, with its environment variables.
     pub fn dry_run(settings: &ProcessSettings, submission: &PilotSubmission) -> String {
         let variables = pilot_variables(settings, submission, &settings.first_devices());
         let words = variables.iter().map(|(name, value)| format!("{name}={value}"));
@@ -65,7 +65,7 @@ impl ProcessLauncher {
         words.chain([program]).collect::<Vec<_>>().join(" ")
     }
 
-    /// How a child of this process ended, if it was one and has.
+    /// The end of a pilot that is an ended child of this process.
     fn ended(&self, tag: &str) -> Option<PilotStatus> {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         let status = children.get_mut(tag)?.try_wait().ok()??;
@@ -85,7 +85,7 @@ impl ProcessSettings {
         self.devices.iter().take(count).cloned().collect()
     }
 
-    /// The GPUs of a further pilot beside those that run, if there are enough.
+    /// The GPUs of another pilot beside the running ones; an error if too few are free.
     fn free_devices(&self, running: &BTreeMap<String, PilotProcess>) -> Result<Vec<String>, Error> {
         let taken: BTreeSet<&String> = running.values().flat_map(|pilot| &pilot.gpus).collect();
         let count = usize::try_from(self.gpus).unwrap_or(usize::MAX);
@@ -94,7 +94,7 @@ impl ProcessSettings {
         if free.len() < count {
             let (all, free) = (self.devices.len(), free.len());
             let text = format!(
-                "a pilot takes {count} GPUs (`--gpus`), and of the {all} on this machine {free} are free"
+                "a pilot takes {count} GPUs (`--gpus`), but of the {all} on this machine {free} are free"
             );
             return Err(Error::Limit(text));
         }
@@ -102,11 +102,11 @@ impl ProcessSettings {
     }
 }
 
-/// A process of a pilot on this machine.
+/// The process of a pilot.
 #[derive(Debug, Default)]
 struct PilotProcess {
     pid: i32,
-    /// Its GPUs, in the words of `CUDA_VISIBLE_DEVICES`.
+    /// The GPUs of the process, as named in `CUDA_VISIBLE_DEVICES`.
     gpus: Vec<String>,
 }
 
@@ -128,14 +128,14 @@ fn pilot_variables(
     all
 }
 
-/// The processes of pilots on this machine, by tag.
+/// The running pilots on this machine, by tag.
 fn processes() -> BTreeMap<String, PilotProcess> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // Those of others cannot be read, and a zombie has none.
+        // Processes of others are unreadable, and a zombie has no environment.
         let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
         let value = |name: &str| {
             environment.split(|byte| *byte == 0).find_map(|variable| {
@@ -147,7 +147,7 @@ fn processes() -> BTreeMap<String, PilotProcess> {
             let gpus =
                 value(GPUS_VARIABLE).unwrap_or_default().split(',').filter(|gpu| !gpu.is_empty());
             let gpus = gpus.map(str::to_owned).collect();
-            // The worker is older than whatever it may have started itself.
+            // The worker is older than its own children.
             let known = found.entry(tag.to_owned()).or_insert(PilotProcess { pid, gpus });
             known.pid = pid.min(known.pid);
         }
@@ -180,8 +180,7 @@ impl crate::Launcher for ProcessLauncher {
         };
         let refused =
             |what: String| move |error: std::io::Error| Error::Refused(format!("{what}: {error}"));
-        let log =
-            open().map_err(refused(format!("the log `{}` cannot be written", path.display())))?;
+        let log = open().map_err(refused(format!("cannot write the log `{}`", path.display())))?;
         let twice =
             log.try_clone().map_err(refused("the log cannot be opened twice".to_owned()))?;
         let gpus = self.settings.free_devices(&processes())?;
@@ -190,10 +189,10 @@ impl crate::Launcher for ProcessLauncher {
             .stdin(Stdio::null())
             .stdout(twice)
             .stderr(log)
-            // A group of its own: what interrupts the coordinator is not meant for it.
+            // Its own process group, so that Ctrl-C on the coordinator does not reach it.
             .process_group(0)
             .spawn()
-            .map_err(refused(format!("`{}` could not be started", worker.display())))?;
+            .map_err(refused(format!("cannot start `{}`", worker.display())))?;
         let handle = child.id().map(|pid| pid.to_string()).unwrap_or_default();
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         children.insert(submission.tag.clone(), child);
@@ -206,7 +205,7 @@ impl crate::Launcher for ProcessLauncher {
             let process = processes.get(&pilot.tag);
             let pid = process.and_then(|process| Pid::from_raw(process.pid));
             if let Some(pid) = pid {
-                // It may have ended by itself in this instant.
+                // It may just have ended.
                 let _ = kill_process(pid, Signal::TERM);
             }
         }

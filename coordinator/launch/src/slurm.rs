@@ -1,8 +1,8 @@
-//! Slurm: a pilot is a batch job that runs one worker on each of its nodes, or one for each GPU.
+//! Slurm launcher: a pilot is a batch job that runs one worker per node or per GPU.
 //!
-//! Nothing but `sbatch`, `squeue`, `scancel` and, where it works, `sacct` is used, and no job arrays.
-//! All pilots are looked at with one `squeue`. A job carries a name that follows from the tag of its
-//! pilot, and is found by it again when the answer of `sbatch` was lost.
+//! It uses only `sbatch`, `squeue`, `scancel` and, where available, `sacct`, and no job arrays. One
+//! `squeue` shows all pilots. The name of a job is derived from the tag of its pilot, so that the job
+//! can be found when the reply of `sbatch` was lost.
 
 mod name;
 mod queue;
@@ -22,30 +22,30 @@ pub use settings::SlurmSettings;
 use crate::command::run;
 use crate::{Error, PilotRef, PilotSubmission};
 
-/// How long a command may take: `sbatch` itself gives up after 9 s of silence by default, busy
-/// controllers of large sites take longer.
+/// The timeout of a command. `sbatch` itself gives up after 9 s by default, but busy controllers of
+/// large sites take longer.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// How long a look at the queue may take; it is asked again soon.
+/// The timeout of a query, which is repeated soon.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a running pilot may take to leave by itself before its job is cancelled.
+/// The time that a running pilot may take to leave before its job is cancelled.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Pilots as jobs of Slurm.
+/// Runs pilots as Slurm jobs.
 pub struct SlurmLauncher {
     settings: SlurmSettings,
-    /// When running pilots were first asked to go.
+    /// The times of the first removal requests of running pilots, by tag.
     removal_requested: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl SlurmLauncher {
-    /// A launcher with these settings.
+    /// Creates a launcher.
     pub fn new(settings: SlurmSettings) -> Self {
         Self { settings, removal_requested: Mutex::default() }
     }
 
-    /// What would be run to submit a pilot, and what it would be given.
+    /// The `sbatch` command line of a pilot, and its script.
     pub fn dry_run(settings: &SlurmSettings, submission: &PilotSubmission) -> (String, String) {
         let words =
             std::iter::once("sbatch".to_owned()).chain(script::options(settings, submission));
@@ -53,7 +53,7 @@ impl SlurmLauncher {
         (quote.join(" "), script::render(settings, submission))
     }
 
-    /// Has Slurm check whether it would take such a job, without submitting one.
+    /// Checks with `sbatch --test-only` whether Slurm accepts such a job.
     pub async fn check(
         settings: &SlurmSettings,
         submission: &PilotSubmission,
@@ -65,7 +65,8 @@ impl SlurmLauncher {
         if output.is_success { Ok(()) } else { Err(queue::parse_refusal(&output.stderr)) }
     }
 
-    /// How long ago a running pilot was asked to go; notes that it is asked now if it was not.
+    /// The time since the first removal request of a running pilot; records one now if it is the
+    /// first.
     fn removal_requested_ago(&self, tag: &str) -> Duration {
         let mut requested = self.removal_requested.lock().unwrap_or_else(PoisonError::into_inner);
         requested.entry(tag.to_owned()).or_insert_with(Instant::now).elapsed()
@@ -102,7 +103,7 @@ impl crate::Launcher for SlurmLauncher {
             statuses.insert(pilot.number, status);
         }
         if !duplicates.is_empty() {
-            tracing::warn!(jobs = ?duplicates, "submitted twice because an answer was lost: removed");
+            tracing::warn!(jobs = ?duplicates, "cancelling jobs submitted twice after a lost reply");
             run("scancel", &duplicates, None, COMMAND_TIMEOUT).await?;
         }
         for (pilot, status) in query_accounting(&gone).await {
@@ -121,13 +122,13 @@ impl crate::Launcher for SlurmLauncher {
         if !output.is_success {
             return Err(queue::parse_refusal(&output.stderr));
         }
-        // `1234` or `1234;cluster`, perhaps below what a site's plugin has to say.
+        // `1234` or `1234;cluster`, possibly after messages of a site's plugins.
         let last =
             output.stdout.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let id = last.trim().split(';').next().unwrap_or_default();
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
             let out = output.stdout.trim();
-            return Err(Error::Unavailable(format!("`sbatch` gave no job id: `{out}`")));
+            return Err(Error::Unavailable(format!("`sbatch` printed no job id: `{out}`")));
         }
         Ok(id.to_owned())
     }
@@ -148,8 +149,8 @@ impl crate::Launcher for SlurmLauncher {
                 leave.push(handle.clone());
             }
         }
-        // The worker is the batch process, or `srun`, which hands signals on. Asked again and again: a
-        // job that has just started may not have a worker yet that hears it.
+        // The batch process is the worker, or `srun`, which forwards signals. The caller repeats the
+        // request, because a job that has just started may have no worker yet.
         for (mut ids, flags) in [(cancel, &[][..]), (leave, &["--batch", "--signal=USR1"][..])] {
             if ids.is_empty() {
                 continue;
@@ -164,17 +165,16 @@ impl crate::Launcher for SlurmLauncher {
     }
 }
 
-/// How pilots ended that the queue has forgotten, where accounting remembers.
+/// The ends of pilots that are no longer in the queue, from accounting.
 async fn query_accounting(gone: &[&PilotRef]) -> Vec<(u64, PilotStatus)> {
     if gone.is_empty() {
         return Vec::new();
     }
     let ids: Vec<&str> = gone.iter().filter_map(|pilot| pilot.handle.as_deref()).collect();
-    let args =
-        ["--noheader", "--parsable2", "--allocations", "--format=JobIDRaw,State,ExitCode"];
+    let args = ["--noheader", "--parsable2", "--allocations", "--format=JobIDRaw,State,ExitCode"];
     let mut args: Vec<String> = args.map(str::to_owned).into();
     args.push(format!("--jobs={}", ids.join(",")));
-    // Many sites have no accounting: then it is known that they ended, and no more.
+    // Many sites have no accounting; then only the fact of the end is known.
     let Ok(output) = run("sacct", &args, None, QUERY_TIMEOUT).await else { return Vec::new() };
     let ends = if output.is_success { queue::parse_ends(&output.stdout) } else { BTreeMap::new() };
     let end = |pilot: &&PilotRef| {

@@ -1,8 +1,8 @@
 //! Workers as child processes on this machine.
 //!
-//! A worker that dies is started again, because its trials go on from their last commit; one that
-//! dies at every start is given up with the end of its log. Children hold the read end of a pipe
-//! whose other end only this process has: when it dies, however it dies, they notice and leave.
+//! A worker that dies is restarted, because its trials resume from their last commit; a worker that
+//! dies at every start is abandoned, with the end of its log. Children hold the read end of a pipe
+//! whose write end only this process has, so that they notice its death and leave.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -18,99 +18,99 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A worker that dies earlier than this after its start has not worked.
+/// The runtime below which a death counts as early.
 const EARLY_DEATH: Duration = Duration::from_secs(10);
 
-/// The exit code of a worker that has found out that it cannot be of use: another would not be, either.
+/// The exit code of a worker that can run no trial; a restart would not help.
 const UNFIT_EXIT: i32 = 1;
 
-/// So many deaths in a row that come too early are enough.
+/// The number of consecutive early deaths after which a worker is abandoned.
 const MAX_EARLY_DEATHS: u32 = 4;
 
-/// The exit code of a worker whose settings or rights are wrong: another start ends likewise.
+/// The exit code of a worker with invalid settings or denied access; a restart would not help.
 const USAGE_EXIT: i32 = 2;
 
-/// The last lines of the log of a worker that keeps dying.
+/// The number of log lines in an error.
 const LAST_LINES: usize = 10;
 
-/// The last bytes of that log, in which its last lines are.
+/// The number of bytes at the end of a log that are searched for its last lines.
 const LAST_BYTES: u64 = 16 << 10;
 
-/// Some workers on this machine.
+/// A group of worker processes.
 #[derive(Debug, Clone)]
 pub struct WorkerProcesses {
-    /// The program to run.
+    /// The program.
     pub program: PathBuf,
-    /// Its arguments.
+    /// The arguments of the program.
     pub args: Vec<OsString>,
-    /// How many processes.
+    /// The number of processes.
     pub count: u32,
-    /// Variables of each of them, in order; further ones have none of their own.
+    /// Additional environment variables of each process, in order; further processes have none.
     pub variables: Vec<BTreeMap<String, String>>,
-    /// Directory of their logs, one file each.
+    /// The directory of logs, one file per process.
     pub logs: PathBuf,
-    /// How long they may take to leave once they are asked to.
+    /// The time that a process may take to leave after SIGTERM.
     pub grace: Duration,
 }
 
-/// Why workers could not be kept running.
+/// An error of a worker process.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The program could not be started.
-    #[error("`{}` could not be started", program.display())]
+    #[error("cannot start `{}`", program.display())]
     Start {
         /// The program.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
     /// The log could not be written.
-    #[error("the log `{}` cannot be written", path.display())]
+    #[error("cannot write the log `{}`", path.display())]
     Log {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// A worker cannot work with the settings or the rights that it has.
+    /// A worker exits because of invalid settings or denied access.
     #[error("worker {number} does not start; the end of `{}`:\n{last}", log.display())]
     Misconfigured {
-        /// Which worker, from 1.
+        /// The number of the worker, from 1.
         number: u32,
-        /// Its log.
+        /// The log.
         log: PathBuf,
-        /// The last lines of it.
+        /// The last lines of the log.
         last: String,
     },
-    /// Every worker has left because it could not be of use, and said why in its log.
-    #[error("worker {number} has given up; the end of `{}`:\n{last}", log.display())]
+    /// Every worker has left because it can run no trial.
+    #[error("worker {number} can run no trial and has left; the end of `{}`:\n{last}", log.display())]
     Unfit {
-        /// Which worker, from 1.
+        /// The number of the worker, from 1.
         number: u32,
-        /// Its log.
+        /// The log.
         log: PathBuf,
-        /// The last lines of it.
+        /// The last lines of the log.
         last: String,
     },
     /// A worker died at every start.
     #[error("worker {number} keeps dying ({status}); the end of `{}`:\n{last}", log.display())]
     Crashing {
-        /// Which worker, from 1.
+        /// The number of the worker, from 1.
         number: u32,
-        /// How it died last.
+        /// The last exit status.
         status: ExitStatus,
-        /// Its log.
+        /// The log.
         log: PathBuf,
-        /// The last lines of it.
+        /// The last lines of the log.
         last: String,
     },
 }
 
 impl WorkerProcesses {
-    /// Runs the workers until each has left by itself, or until `stop`; then they are asked to
-    /// leave, and killed after the grace period. That some gave up is no error while others did not.
+    /// Runs the workers until each has left, or until `stop`; then sends SIGTERM, and SIGKILL after
+    /// the grace period. Unfit workers are an error only if all are unfit.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), Error> {
         let tracker = TaskTracker::new();
         let failed = stop.child_token();
@@ -121,7 +121,7 @@ impl WorkerProcesses {
                 let result = workers.supervise(number, &failed).await;
                 let unfit = matches!(result, Err(Error::Unfit { .. }));
                 if result.is_err() && !unfit && !stop.is_cancelled() {
-                    // One that cannot live says that none can.
+                    // The others would fail in the same way.
                     failed.cancel();
                 }
                 result
@@ -163,13 +163,13 @@ impl WorkerProcesses {
                 return Err(Error::Misconfigured { number, log, last });
             }
             if status.code() == Some(UNFIT_EXIT) {
-                tracing::warn!(number, "a worker has given up");
+                tracing::warn!(number, "worker can run no trial and has left");
                 let log = self.log(number);
                 let last = last_lines(&log);
                 return Err(Error::Unfit { number, log, last });
             }
             early_deaths = if began.elapsed() < EARLY_DEATH { early_deaths + 1 } else { 1 };
-            tracing::warn!(number, %status, "a worker died and is started again");
+            tracing::warn!(number, %status, "worker died; restarting it");
             if early_deaths >= MAX_EARLY_DEATHS {
                 let log = self.log(number);
                 let last = last_lines(&log);
@@ -192,7 +192,7 @@ impl WorkerProcesses {
         let mut child = Command::new(&self.program)
             .args(&self.args)
             .envs(self.variables_of(number))
-            // Those of another coordinator, perhaps: what it needs is in the state directory.
+            // May belong to another coordinator. The worker finds its files in the state directory.
             .env_remove("RHEO_TOKEN_FILE")
             .env_remove("RHEO_CA_FILE")
             .stdin(Stdio::piped())
@@ -209,7 +209,7 @@ impl WorkerProcesses {
         Error::Start { program: self.program.clone(), source }
     }
 
-    /// The variables of process `number`, counted from 1.
+    /// The additional variables of process `number`, counted from 1.
     fn variables_of(&self, number: u32) -> impl Iterator<Item = (&String, &String)> {
         let position = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
         self.variables.get(position).into_iter().flatten()
@@ -220,15 +220,15 @@ impl WorkerProcesses {
     }
 }
 
-/// Asks a worker to leave and waits for it; kills it if it does not.
+/// Sends SIGTERM to a worker, and SIGKILL if it does not leave within the grace period.
 async fn stop_child(child: &mut Child, grace: Duration) {
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid {
-        // It may have left by itself in this instant.
+        // It may just have left.
         let _ = kill_process(pid, Signal::TERM);
     }
     if tokio::time::timeout(grace, child.wait()).await.is_err() {
-        tracing::warn!("a worker did not leave in time and is killed");
+        tracing::warn!("worker did not leave in time; killing it");
         let _ = child.kill().await;
     }
 }
@@ -246,7 +246,7 @@ fn last_lines(log: &Path) -> String {
     last.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// The last bytes of a log, which may be long.
+/// Reads the last bytes of a log.
 fn end_of(log: &Path) -> io::Result<Vec<u8>> {
     let mut log = File::open(log)?;
     let length = log.metadata()?.len();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_that_dies_is_started_again_until_it_leaves_by_itself() {
+    async fn a_dead_worker_is_restarted_until_it_leaves() {
         let directory = tempfile::tempdir().unwrap();
         let mark = directory.path().join("mark");
         let script = format!("test -e {0} && exit 0; touch {0}; kill -9 $$", mark.display());
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_that_dies_at_every_start_is_given_up_with_the_end_of_its_log() {
+    async fn a_crashing_worker_is_abandoned_with_its_last_log_lines() {
         let directory = tempfile::tempdir().unwrap();
         let workers = shell("echo no libtorch here >&2; exit 7", directory.path());
         let error = workers.run(CancellationToken::new()).await.unwrap_err().to_string();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_with_wrong_settings_is_started_once() {
+    async fn a_worker_with_invalid_settings_is_started_once() {
         let directory = tempfile::tempdir().unwrap();
         let workers = shell("echo no such setting >&2; exit 2", directory.path());
         let error = workers.run(CancellationToken::new()).await.unwrap_err();

@@ -1,5 +1,5 @@
-//! The objects of deploy/kubernetes as the newest version of Kubernetes has them: what a type does not
-//! know is lost when an object is read, so each must be the same when it is written again.
+//! The objects of deploy/kubernetes match the types of the newest version of Kubernetes: an unknown
+//! field would be lost when an object is read and written again.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -14,14 +14,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Rendered variants of the chart, where a script has made them.
+/// The variable with the directory of rendered variants of the chart, if a script has made them.
 const RENDERED: &str = "RHEO_RENDERED";
 
 fn again<T: DeserializeOwned + Serialize>(object: &Value) -> Value {
     serde_json::to_value(serde_json::from_value::<T>(object.clone()).unwrap()).unwrap()
 }
 
-/// The object as its type has it.
+/// The object after a round trip through its type.
 fn typed(object: &Value) -> Value {
     let kind = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
     match kind {
@@ -38,7 +38,7 @@ fn typed(object: &Value) -> Value {
     }
 }
 
-/// Fails where `found` lacks or changes something of `wanted`, and says where.
+/// Checks that `found` has all values of `wanted`; `place` is the path in messages.
 fn compare(place: &str, wanted: &Value, found: &Value) {
     match (wanted, found) {
         (Value::Object(wanted), Value::Object(found)) => {
@@ -77,13 +77,13 @@ fn check_all(directory: &Path) -> usize {
 }
 
 #[test]
-fn the_plain_manifests_have_no_field_that_kubernetes_lacks() {
+fn the_plain_manifests_have_only_known_fields() {
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes/manifests");
     assert_eq!(check_all(&manifests), 9, "objects");
 }
 
 #[test]
-fn the_rendered_chart_has_no_field_that_kubernetes_lacks() {
+fn the_rendered_chart_has_only_known_fields() {
     let Some(directory) = std::env::var_os(RENDERED).map(PathBuf::from) else {
         eprintln!("skipped: kubernetes: `make test-kubernetes` renders the chart");
         return;

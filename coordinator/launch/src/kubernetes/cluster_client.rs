@@ -1,4 +1,4 @@
-//! Who asks the cluster, how long that may take, and what its refusals mean.
+//! The client of the cluster, with timeouts and explained errors.
 
 use std::future::Future;
 use std::path::Path;
@@ -12,13 +12,13 @@ use rheo_proto::file;
 use super::KubernetesSettings;
 use crate::Error;
 
-/// How long a call may take: a busy server answers lists of thousands of pods in seconds.
+/// The timeout of a call. A busy server needs seconds for a list of thousands of pods.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long there may be no connection.
+/// The timeout of a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A cluster and a namespace of it.
+/// A client for one namespace of a cluster.
 #[derive(Clone)]
 pub(super) struct ClusterClient {
     pub(super) client: Client,
@@ -26,17 +26,17 @@ pub(super) struct ClusterClient {
 }
 
 impl ClusterClient {
-    /// Finds out where the cluster is and who we are there; asks nothing yet.
+    /// Reads the address of the cluster and the credentials, without a request.
     pub(super) async fn open(settings: &KubernetesSettings) -> Result<Self, Error> {
         let mut config = config(settings).await?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.write_timeout = Some(CALL_TIMEOUT);
-        // Whoever calls tries again, and must hear of it meanwhile.
+        // The caller retries, and reports the error meanwhile.
         config.default_retry = false;
         let namespace = settings.namespace.clone().unwrap_or(config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| {
             Error::Refused(format!(
-                "the cluster cannot be reached with these settings: {}",
+                "cannot connect to the cluster with these settings: {}",
                 chain(&error)
             ))
         })?;
@@ -47,7 +47,7 @@ impl ClusterClient {
 async fn config(settings: &KubernetesSettings) -> Result<Config, Error> {
     let wrong = |error: &dyn std::error::Error| {
         Error::Refused(format!(
-            "there is no way to a cluster: {}; name a file by `--kubeconfig`, or run the coordinator in a pod with a service account",
+            "no cluster is configured: {}; name a file by `--kubeconfig`, or run the coordinator in a pod with a service account",
             chain(error)
         ))
     };
@@ -61,7 +61,7 @@ async fn config(settings: &KubernetesSettings) -> Result<Config, Error> {
         let config = Config::from_custom_kubeconfig(merged, &options).await;
         return config.map_err(|error| wrong(&error));
     }
-    // As `kubectl` has it: a file wins over the account of a pod.
+    // As in `kubectl`, a file takes precedence over the service account of a pod.
     match Config::from_kubeconfig(&options).await {
         Ok(config) => Ok(config),
         Err(error) if options.context.is_some() => Err(wrong(&error)),
@@ -69,9 +69,9 @@ async fn config(settings: &KubernetesSettings) -> Result<Config, Error> {
     }
 }
 
-/// Reads one file of a configuration.
+/// Reads one kubeconfig file.
 fn kubeconfig(path: &Path) -> Result<Kubeconfig, Box<dyn std::error::Error>> {
-    // The library reads to the end, whatever it is; a pipe can be read only once.
+    // The library reads without a size limit, and a pipe can be read only once.
     let text = file::read_text(path, file::KUBECONFIG)
         .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
     if path.is_file() {
@@ -81,18 +81,18 @@ fn kubeconfig(path: &Path) -> Result<Kubeconfig, Box<dyn std::error::Error>> {
     }
 }
 
-/// What is asked, for people who read why it failed.
+/// A request, for error messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ApiRequest<'a> {
-    /// The verb of the permission that it takes.
+    /// The verb of the required permission.
     pub(super) verb: &'a str,
-    /// The resource, as permissions name it.
+    /// The resource, as RBAC names it.
     pub(super) resource: &'a str,
     /// The namespace.
     pub(super) namespace: &'a str,
 }
 
-/// Asks, and explains what went wrong.
+/// Awaits a call with a timeout and converts its errors.
 pub(super) async fn call<T>(
     request: ApiRequest<'_>,
     future: impl Future<Output = Result<T, kube::Error>> + Send,
@@ -101,10 +101,10 @@ pub(super) async fn call<T>(
         Ok(Ok(found)) => Ok(found),
         Ok(Err(kube::Error::Api(status))) => Err(ApiError::Status(status)),
         Ok(Err(error @ (kube::Error::Auth(_) | kube::Error::RustlsTls(_)))) => {
-            Err(ApiError::Unreachable(format!("the cluster does not let us in: {}", chain(&error))))
+            Err(ApiError::Unreachable(format!("the cluster denied access: {}", chain(&error))))
         }
         Ok(Err(error)) => {
-            Err(ApiError::Unreachable(format!("the cluster cannot be asked: {}", chain(&error))))
+            Err(ApiError::Unreachable(format!("the cluster cannot be reached: {}", chain(&error))))
         }
         Err(_) => {
             let ApiRequest { verb, resource, .. } = request;
@@ -116,37 +116,37 @@ pub(super) async fn call<T>(
     }
 }
 
-/// Why there is no answer.
+/// An error of a call.
 #[derive(Debug)]
 pub(super) enum ApiError {
-    /// The server said so.
+    /// The server replied with an error.
     Status(Box<Status>),
-    /// It was not heard.
+    /// The server did not reply.
     Unreachable(String),
 }
 
 impl ApiError {
-    /// Whether what was asked for is not there.
+    /// Whether the object does not exist.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Status(status) if status.code == 404)
     }
 
-    /// Whether it is there already.
+    /// Whether the object already exists.
     pub(super) fn already_exists(&self) -> bool {
         matches!(self, Self::Status(status) if status.code == 409 && status.reason == "AlreadyExists")
     }
 
-    /// Whether something there cannot tell beforehand what it would do.
+    /// Whether the cluster does not support dry runs of this request.
     pub(super) fn lacks_dry_run(&self) -> bool {
         matches!(self, Self::Status(status) if status.message.contains("dry run"))
     }
 
-    /// Whether we are not known there, perhaps no longer.
+    /// Whether the credentials are invalid, perhaps expired.
     pub(super) fn is_unauthenticated(&self) -> bool {
         matches!(self, Self::Status(status) if status.code == 401)
     }
 
-    /// What it means for a fleet.
+    /// Converts the error for the fleet, with advice.
     pub(super) fn into_fleet_error(self, request: ApiRequest<'_>) -> Error {
         let status = match self {
             Self::Unreachable(text) => return Error::Unavailable(text),
@@ -156,16 +156,16 @@ impl ApiError {
         let said = format!("the cluster said: {}", status.message);
         match status.code {
             403 if status.message.contains("exceeded quota") => Error::Limit(format!(
-                "{said}: no more is accepted at present; a larger quota, or `rheo launch scale FLEET --max N` with fewer"
+                "{said}: no more pods are accepted at present; raise the quota, or lower the limit of the fleet by `rheo launch scale FLEET --max N`"
             )),
             403 if status.message.contains("is being terminated") => Error::Refused(said),
-            // Policies and admission refuse with the same code, and say why themselves.
+            // Policies and admission controllers refuse with the same code and state their reason.
             403 if !status.message.contains("cannot ") => Error::Refused(said),
             403 => Error::Refused(format!(
-                "{said}; it takes the permission to `{verb}` `{resource}` in namespace `{namespace}`: deploy/kubernetes/manifests/rbac.yaml has all that are needed"
+                "{said}; grant the permission to `{verb}` `{resource}` in namespace `{namespace}`: deploy/kubernetes/manifests/rbac.yaml has all required permissions"
             )),
             401 => Error::Refused(format!(
-                "{said}; the credentials are wrong or too old: does `kubectl -n {namespace} get jobs` work with the same --kubeconfig and --context?"
+                "{said}; the credentials are invalid or expired: check `kubectl -n {namespace} get jobs` with the same --kubeconfig and --context"
             )),
             404 => Error::Refused(format!("{said}; is `{namespace}` the right --namespace?")),
             400 | 405 | 409 | 413 | 415 | 422 => Error::Refused(said),
@@ -174,7 +174,7 @@ impl ApiError {
     }
 }
 
-/// An error with all its causes, each said once.
+/// The text of an error with all its causes, without repetitions.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_apart() {
+    fn errors_of_the_server_are_distinguished() {
         let quota = "jobs.batch \"x\" is forbidden: exceeded quota: few, requested: count/jobs.batch=1, used: count/jobs.batch=1, limited: count/jobs.batch=1";
         assert!(matches!(into_fleet_error(403, quota), Error::Limit(_)));
         let rbac = "jobs.batch is forbidden: User \"system:serviceaccount:ml:default\" cannot create resource \"jobs\" in API group \"batch\" in the namespace \"ml\"";

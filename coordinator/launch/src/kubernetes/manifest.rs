@@ -1,7 +1,7 @@
-//! The objects of a fleet: one Secret, and one Job for each pilot.
+//! The Kubernetes objects of a fleet: one Secret, and one Job per pilot.
 //!
-//! Nothing here needs more than Kubernetes 1.20. Pods run under the strictest of the pod security
-//! standards: no root, no writable image, no privileges, no token of the cluster.
+//! They work from Kubernetes 1.20 on. Pods comply with the `restricted` pod security standard: no root,
+//! a read-only image, no privileges, no token of the cluster.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,37 +22,38 @@ use rheo_proto::file;
 use super::KubernetesSettings;
 use crate::{Error, PilotSubmission};
 
-/// The label with the id of the fleet, by which everything of it is found.
+/// The label with the id of the fleet, which selects its objects.
 pub(super) const FLEET_ID: &str = "rheobase.dev/fleet-id";
 
 /// The label with the number of the pilot.
 pub(super) const PILOT: &str = "rheobase.dev/pilot";
 
-/// Where a pod finds what stands for the state directory.
+/// The path in a pod of the copies of state directory files.
 const STATE_PATH: &str = "/etc/rheo";
 
-/// Where the token of workers is below that.
+/// The path of the worker token below [`STATE_PATH`].
 const TOKEN_PATH: &str = "tls/worker.token";
 
-/// Where it writes.
+/// The writable path in a pod.
 const SCRATCH_PATH: &str = "/tmp";
 
-/// Where data files are, if nobody says.
+/// The default path of data files.
 const DATA_PATH: &str = "/data";
 
-/// The user and group of the images in `deploy/docker`; any will do.
+/// The user and group of the images in `deploy/docker`. Any would work.
 const USER: i64 = 65532;
 
-/// Seconds after which a pod is given up whose node is silent; Kubernetes itself waits five minutes.
+/// Seconds after which a pod on an unreachable node is evicted; the default of Kubernetes is five
+/// minutes.
 const UNREACHABLE_SECONDS: i64 = 30;
 
-/// Seconds of the grace period that are left to the cluster.
+/// Seconds of the grace period that are reserved for the cluster.
 const GRACE_MARGIN: u32 = 5;
 
-/// Seconds after which servers from 1.23 on remove an ended Job that nobody has removed.
+/// Seconds after which Kubernetes 1.23 and later remove an ended Job.
 const JOB_TTL_SECONDS: i32 = 86_400;
 
-/// A fleet as its objects are labelled.
+/// The name and id of a fleet, as in the labels of its objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FleetLabels {
     pub(super) fleet: String,
@@ -60,19 +61,19 @@ pub(super) struct FleetLabels {
 }
 
 impl FleetLabels {
-    /// The fleet of a pilot with this tag, `rheo-FLEET-ID-NUMBER`.
+    /// Parses the fleet from the tag of a pilot, `rheo-FLEET-ID-NUMBER`.
     pub(super) fn of(tag: &str) -> Option<Self> {
         let mut parts = tag.strip_prefix("rheo-")?.rsplitn(3, '-');
         let (_number, id, fleet) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Self { fleet: fleet.to_owned(), id: id.to_owned() })
     }
 
-    /// The name of its Secret.
+    /// The name of the Secret.
     pub(super) fn secret(&self) -> String {
         format!("rheo-{}-{}", self.fleet, self.id)
     }
 
-    /// What selects its objects.
+    /// The label selector of the fleet's objects.
     pub(super) fn selector(&self) -> String {
         format!("{FLEET_ID}={}", self.id)
     }
@@ -89,11 +90,10 @@ impl FleetLabels {
     }
 }
 
-/// What pods must know to reach the coordinator: the contents of three files by the path at which
-/// they see each.
+/// The files that pods need to reach the coordinator: contents by path below [`STATE_PATH`].
 pub(super) type SecretFiles = BTreeMap<String, Vec<u8>>;
 
-/// Reads what pods must know. The CA and the token are there as soon as there is TLS.
+/// Reads the files for pods. CA and token exist only with TLS.
 pub(super) fn secret_files(
     settings: &KubernetesSettings,
     state: &Path,
@@ -111,7 +111,7 @@ pub(super) fn secret_files(
     };
     let Some(server) = server else {
         return Err(Error::Unavailable(format!(
-            "`{}` does not say where the coordinator is",
+            "`{}` does not contain the URL of the coordinator",
             state.join("server").display()
         )));
     };
@@ -132,12 +132,12 @@ pub(super) fn secret_files(
     Ok(files)
 }
 
-/// The address in a `server` file: the first line. The others are about a process of this machine.
+/// The first line of a `server` file, its URL. The other lines identify a process on this machine.
 fn address(file: &[u8]) -> Vec<u8> {
     file.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default().to_vec()
 }
 
-/// The key of a Secret for a path: no slashes are allowed there.
+/// The key of a path in a Secret, which allows no slashes.
 fn key_of(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
@@ -176,7 +176,7 @@ pub(super) fn job(
         spec: Some(JobSpec {
             completions: Some(1),
             parallelism: Some(1),
-            // A worker that fails is replaced by another pilot, after a pause that all share.
+            // A failed worker is replaced by another pilot, after a pause of the whole fleet.
             backoff_limit: Some(0),
             ttl_seconds_after_finished: Some(JOB_TTL_SECONDS),
             template: PodTemplateSpec {
@@ -189,7 +189,7 @@ pub(super) fn job(
     }
 }
 
-/// The fleet of an order.
+/// The fleet of a submission.
 pub(super) fn fleet_labels(submission: &PilotSubmission) -> FleetLabels {
     FleetLabels::of(&submission.tag).unwrap_or_else(|| FleetLabels {
         fleet: submission.pilot.fleet.to_string(),
@@ -210,7 +210,7 @@ fn pod(
     PodSpec {
         restart_policy: Some("Never".to_owned()),
         termination_grace_period_seconds: Some(i64::from(settings.grace)),
-        // Neither is of use to a worker, and each is a way in.
+        // A worker needs neither, and both widen the attack surface.
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         service_account_name: settings.service_account.clone(),
@@ -263,7 +263,7 @@ fn container(settings: &KubernetesSettings, submission: &PilotSubmission) -> Con
             capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
             ..SecurityContext::default()
         }),
-        // What a worker said last is told with its exit code.
+        // Reports the last output of a worker with its exit code.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: Some(mounts),
         ..Container::default()
@@ -283,7 +283,7 @@ fn environment(settings: &KubernetesSettings, submission: &PilotSubmission) -> V
         ("RHEO_GRACE", settings.grace.saturating_sub(GRACE_MARGIN).max(1).to_string()),
     ]);
     if settings.gpus > 0 {
-        // One that cannot see them all says so.
+        // A worker that sees fewer reports it.
         all.insert("RHEO_GPU_COUNT", settings.gpus.to_string());
     }
     if settings.data_claim.is_some() || settings.data.is_some() {
@@ -313,8 +313,8 @@ fn environment(settings: &KubernetesSettings, submission: &PilotSubmission) -> V
     plain.chain(fields).collect()
 }
 
-/// Requests and limits are the same: such pods are the last to be evicted, and a namespace with a
-/// quota takes no others.
+/// The resources of a pod. Requests equal limits, because such pods are evicted last, and a namespace
+/// with a quota requires limits.
 fn resources(settings: &KubernetesSettings) -> ResourceRequirements {
     let mut all = BTreeMap::from([
         ("cpu".to_owned(), Quantity(settings.cpus.max(1).to_string())),
@@ -327,7 +327,7 @@ fn resources(settings: &KubernetesSettings) -> ResourceRequirements {
 }
 
 fn tolerations(settings: &KubernetesSettings) -> Vec<Toleration> {
-    // A worker whose node is silent for long has lost its leases anyway.
+    // A worker on an unreachable node loses its leases anyway.
     let silent = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
     let silent = silent.map(|key| Toleration {
         key: Some(key.to_owned()),
@@ -346,7 +346,7 @@ fn tolerations(settings: &KubernetesSettings) -> Vec<Toleration> {
     asked.chain(silent).collect()
 }
 
-/// Keeps a pod from nodes that were of no use.
+/// The node affinity that excludes nodes of unfit pilots.
 fn node_affinity(exclude: &[String]) -> Option<Affinity> {
     if exclude.is_empty() {
         return None;
@@ -356,7 +356,7 @@ fn node_affinity(exclude: &[String]) -> Option<Affinity> {
         operator: "NotIn".to_owned(),
         values: Some(exclude.to_vec()),
     };
-    // A term of `matchFields` takes one name only.
+    // A requirement of `matchFields` takes only one name.
     let term = |name: &String| NodeSelectorRequirement {
         values: Some(vec![name.clone()]),
         ..others.clone()
@@ -386,7 +386,7 @@ fn volumes(
             name: "coordinator".to_owned(),
             secret: Some(SecretVolumeSource {
                 secret_name: Some(fleet_labels.secret()),
-                // A key that is missing keeps the pod from starting, so only those are named that are there.
+                // A missing key would keep the pod from starting, so only existing ones are listed.
                 items: Some(files.keys().map(item).collect()),
                 default_mode: Some(0o440),
                 ..SecretVolumeSource::default()
@@ -412,7 +412,7 @@ fn volumes(
     volumes
 }
 
-/// The objects of a pilot in YAML, with nothing in it that is secret.
+/// The objects of a pilot in YAML, without secrets.
 pub(super) fn yaml(
     settings: &KubernetesSettings,
     submission: &PilotSubmission,
@@ -429,7 +429,7 @@ pub(super) fn yaml(
     let job = job(settings, submission, files);
     let written = serde_saphyr::to_string(&secret)
         .and_then(|secret| Ok(format!("{secret}---\n{}", serde_saphyr::to_string(&job)?)));
-    written.map_err(|error| Error::Refused(format!("the objects cannot be written: {error}")))
+    written.map_err(|error| Error::Refused(format!("cannot write the objects as YAML: {error}")))
 }
 
 #[cfg(test)]
@@ -437,7 +437,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_says_the_fleet() {
+    fn a_tag_identifies_its_fleet() {
         let fleet_labels = FleetLabels::of("rheo-gpu-a100-0123456789-17").unwrap();
         assert_eq!(
             (fleet_labels.fleet.as_str(), fleet_labels.id.as_str()),

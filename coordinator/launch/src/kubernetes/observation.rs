@@ -1,9 +1,9 @@
-//! What Jobs and pods say about a pilot.
+//! The status of a pilot, derived from its Job and pods.
 //!
-//! A pilot is one Job, and at any time at most one pod of it is taken for the pilot: its name is the
-//! handle. The cluster may delete the pod (eviction, preemption by priority, a node that fails,
-//! `kubectl delete`); then the Job gets another one, the same pilot started again. A pod that is on
-//! its way out stays the pilot as long as it may still commit.
+//! A pilot is one Job, and at any time at most one of its pods represents the pilot: the name of that
+//! pod is the handle. When the cluster deletes the pod (eviction, preemption by priority, node
+//! failure, `kubectl delete`), the Job creates another one, which is a restart of the same pilot. A
+//! terminating pod represents the pilot as long as it may still commit.
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
@@ -11,28 +11,28 @@ use k8s_openapi::api::core::v1::{
 };
 use rheo_core::fleet::{PilotEndCause, PilotStatus};
 
-/// The last lines of a log that are told.
+/// The number of log lines in a message.
 const LAST_LINES: usize = 3;
 
-/// What is known of one pilot now.
+/// The objects of one pilot.
 pub(super) struct PilotObservation<'a> {
-    /// Its Job.
+    /// The Job.
     pub(super) job: Option<&'a Job>,
-    /// The pods of it.
+    /// The pods of the Job.
     pub(super) pods: Vec<&'a Pod>,
-    /// Why the Job has no pod, in the words of the cluster.
+    /// The cluster's reason for which the Job has no pod.
     pub(super) creation_error: Option<String>,
 }
 
-/// What takes memory to know.
+/// Deadlines of pods, which depend on earlier observations.
 pub(super) trait PodDeadlines {
-    /// Whether a pod should have gone long ago: nothing of it lives, whatever its status says.
+    /// Whether the pod is past its termination deadline, and so dead, whatever its status.
     fn is_overdue(&self, pod: &Pod) -> bool;
-    /// Whether what keeps a pod from starting has done so for long.
+    /// Whether the pod has had a start error for too long.
     fn is_stuck(&self, pod: &Pod) -> bool;
 }
 
-/// Where a pilot is; `handle` is what it was called before.
+/// The status of a pilot. `handle` is its previous handle.
 pub(super) fn pilot_status(
     seen: &PilotObservation<'_>,
     handle: Option<&str>,
@@ -54,8 +54,8 @@ pub(super) fn pilot_status(
     }
     let (reason, is_wrong) = why_pending(pod);
     if is_wrong && deadlines.is_stuck(pod) {
-        // Another one with the same settings would be stuck as well: it is told, and tried again
-        // after a pause, perhaps with other settings.
+        // Another pod with the same settings would be stuck, too. The fleet reports the reason and
+        // retries after a pause, perhaps with other settings.
         return PilotStatus::Ended { cause: PilotEndCause::Refused, detail: reason };
     }
     PilotStatus::Waiting { handle, reason }
@@ -70,8 +70,8 @@ fn status_without_pod(seen: &PilotObservation<'_>, pods: &[&Pod]) -> PilotStatus
     let ended = pods.iter().find(|pod| has_ended(pod));
     let finished = seen.job.and_then(finished);
     match (seen.job, finished, ended) {
-        // A Job counts as complete once any pod of it ended well, although another one was started in
-        // the place of that: the last one says how it went.
+        // A Job is complete once any of its pods has succeeded, even if a replacement was started. The
+        // last pod determines the status.
         (_, _, Some(pod)) => {
             let (cause, detail) = end_of(pod);
             PilotStatus::Ended { cause, detail }
@@ -85,7 +85,7 @@ fn status_without_pod(seen: &PilotObservation<'_>, pods: &[&Pod]) -> PilotStatus
             } else {
                 PilotEndCause::Unknown
             },
-            detail: format!("{said}; its pod is gone"),
+            detail: format!("{said}; its pod no longer exists"),
         },
         (Some(job), None, None) => PilotStatus::Waiting {
             handle: job.metadata.name.clone().unwrap_or_default(),
@@ -95,7 +95,7 @@ fn status_without_pod(seen: &PilotObservation<'_>, pods: &[&Pod]) -> PilotStatus
     }
 }
 
-/// Whether a Job has ended well, and what it says if not.
+/// Whether an ended Job has succeeded, with its message; none for a running Job.
 fn finished(job: &Job) -> Option<(bool, String)> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
     let mut held = conditions.iter().filter(|condition| condition.status == "True");
@@ -104,7 +104,7 @@ fn finished(job: &Job) -> Option<(bool, String)> {
     Some((last.type_ == "Complete", join_reason(&said)))
 }
 
-/// Reason and message, where there are any.
+/// Joins the present, non-empty parts.
 fn join_reason(parts: &[Option<&str>]) -> String {
     let parts = parts.iter().flatten().map(|part| part.trim()).filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join(": ")
@@ -118,7 +118,7 @@ fn has_ended(pod: &Pod) -> bool {
     matches!(phase(pod), "Succeeded" | "Failed")
 }
 
-/// Running, or `Unknown`: its node is silent.
+/// Whether a pod is running, or `Unknown`, because its node does not respond.
 fn has_started(pod: &Pod) -> bool {
     !has_ended(pod) && phase(pod) != "Pending"
 }
@@ -127,7 +127,7 @@ fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
     status.container_statuses.iter().flatten()
 }
 
-/// Why a pod has not started, and whether it is something that does not pass by itself.
+/// The reason for which a pod has not started, and whether it is permanent.
 pub(super) fn why_pending(pod: &Pod) -> (String, bool) {
     let Some(status) = &pod.status else { return (String::new(), false) };
     let mut waiting = containers(status).filter_map(|one| one.state.as_ref()?.waiting.as_ref());
@@ -154,14 +154,14 @@ fn why_waiting(pod: &Pod, waiting: &ContainerStateWaiting) -> (String, bool) {
             (format!("its node cannot get the image `{image}`: {said} ({hint})"), true)
         }
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            (format!("its container cannot be made: {said}"), true)
+            (format!("its container cannot be created: {said}"), true)
         }
-        "" | "ContainerCreating" | "PodInitializing" => ("it is being started".to_owned(), false),
+        "" | "ContainerCreating" | "PodInitializing" => ("its pod is starting".to_owned(), false),
         _ => (said, false),
     }
 }
 
-/// How an ended pod ended.
+/// The cause and the detail of the end of a pod.
 fn end_of(pod: &Pod) -> (PilotEndCause, String) {
     let Some(status) = &pod.status else { return (PilotEndCause::Unknown, String::new()) };
     if phase(pod) == "Succeeded" {
@@ -171,7 +171,7 @@ fn end_of(pod: &Pod) -> (PilotEndCause, String) {
     let ended = containers(status).filter_map(|one| one.state.as_ref()?.terminated.as_ref());
     let ended = ended.max_by_key(|one| one.exit_code);
     if ended.is_some_and(|one| one.reason.as_deref() == Some("OOMKilled")) {
-        return (PilotEndCause::OutOfMemory, "OOMKilled: it takes more `--memory`".to_owned());
+        return (PilotEndCause::OutOfMemory, "OOMKilled: raise `--memory`".to_owned());
     }
     let disrupted = status.conditions.iter().flatten();
     let mut disrupted =
@@ -205,14 +205,14 @@ fn end_of_container(ended: &ContainerStateTerminated) -> (PilotEndCause, String)
     let text = join_reason(&[Some(&code), reason, last.as_deref()]);
     let cause = match (ended.exit_code, ended.signal, reason) {
         (_, _, Some("ContainerStatusUnknown")) => PilotEndCause::NodeLost,
-        // SIGTERM: somebody wanted it to go.
+        // SIGTERM: a removal was requested.
         (143, _, _) | (_, Some(15), _) => PilotEndCause::Preempted,
         _ => PilotEndCause::Failed,
     };
     (cause, text)
 }
 
-/// The end of a message that may be the end of a log.
+/// The last lines of a message, which may be the end of a log.
 fn last_lines(message: &str) -> String {
     let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<&str> = lines.collect();

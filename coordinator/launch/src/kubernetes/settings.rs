@@ -1,4 +1,4 @@
-//! How pilots of a fleet are put on Kubernetes.
+//! Settings of a Kubernetes fleet.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,66 +6,67 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What every pilot of a fleet is made of. Paths are of the coordinator's machine, unless they say
-/// otherwise.
+/// The settings of all pilots of a Kubernetes fleet. Paths are on the coordinator's machine, unless
+/// stated otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KubernetesSettings {
-    /// Where pods reach the coordinator, if it is not what the state directory says.
+    /// The URL of the coordinator for pods, if it differs from that in the state directory.
     pub server: Option<String>,
-    /// The certificates that pods trust, if they are not those of the state directory.
+    /// The certificates that pods trust, if they differ from those in the state directory.
     pub ca_file: Option<PathBuf>,
-    /// The token of workers, if it is not that of the state directory.
+    /// The file with the token of workers, if it differs from that in the state directory.
     pub token_file: Option<PathBuf>,
-    /// Files that say where the cluster is and who asks; empty: the coordinator's own pod, or the usual
-    /// place in the home directory.
+    /// The kubeconfig files; empty for the default file in the home directory or the service account
+    /// of the coordinator's pod.
     pub kubeconfig: Vec<PathBuf>,
-    /// The context of those files, if it is not the current one.
+    /// The context in those files; none for the current one.
     pub context: Option<String>,
-    /// The namespace, if it is not that of the context or of the coordinator's own pod.
+    /// The namespace; none for that of the context or of the coordinator's pod.
     pub namespace: Option<String>,
-    /// The image with `rheo-worker` in it.
+    /// The image with `rheo-worker`.
     pub image: String,
-    /// When the image is pulled, if not as Kubernetes has it by default.
+    /// The pull policy of the image; none for the default of Kubernetes.
     pub pull_policy: Option<String>,
-    /// Secrets to pull it with.
+    /// The Secrets for pulling the image.
     pub pull_secrets: Vec<String>,
-    /// Processors, and slots, of a pilot.
+    /// The number of processors, and of slots, of a pilot.
     pub cpus: u32,
-    /// Memory of a pilot, as Kubernetes writes it.
+    /// The memory of a pilot, as a Kubernetes quantity.
     pub memory: String,
-    /// GPUs of a pilot.
+    /// The number of GPUs of a pilot.
     pub gpus: u32,
-    /// Labels that nodes must have.
+    /// The labels that nodes must have.
     pub node_selector: BTreeMap<String, String>,
-    /// Taints that do not matter.
+    /// The tolerated taints.
     pub tolerations: Vec<Toleration>,
-    /// Priority class.
+    /// The priority class.
     pub priority_class: Option<String>,
-    /// Service account, for what a cluster ties to it. Pilots never call the cluster, and get no token.
+    /// The service account, for policies that a cluster ties to it. Pilots never call the cluster and
+    /// get no token.
     pub service_account: Option<String>,
     /// A volume claim with data files.
     pub data_claim: Option<String>,
-    /// Where data files are in a pod.
+    /// The path of data files in a pod.
     pub data: Option<PathBuf>,
-    /// Seconds that a pod has to leave.
+    /// The grace period of a pod, in seconds.
     pub grace: u32,
-    /// Variables for the worker, such as `RHEO_IDLE_TIMEOUT`.
+    /// Environment variables of the worker, such as `RHEO_IDLE_TIMEOUT`.
     pub environment: BTreeMap<String, String>,
 }
 
-/// A taint that does not keep pilots from a node, written `KEY[=VALUE][:EFFECT]`.
+/// A tolerated taint, written `KEY[=VALUE][:EFFECT]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Toleration {
     /// The key of the taint.
     pub key: String,
-    /// Its value; any if none.
+    /// The value of the taint; none for any.
     pub value: Option<String>,
-    /// Its effect; any if none.
+    /// The effect of the taint; none for any.
     pub effect: Option<String>,
 }
 
-/// A word that is not a toleration.
+/// The error for a text that is not a toleration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a toleration: `{0}` (KEY, KEY=VALUE or KEY=VALUE:EFFECT, where EFFECT is NoSchedule, PreferNoSchedule or NoExecute)"
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tolerations_are_written_as_kubectl_writes_taints() {
+    fn tolerations_have_the_syntax_of_kubectl() {
         let parsed = |text: &str| {
             let toleration: Toleration = text.parse().unwrap();
             (toleration.key, toleration.value, toleration.effect)

@@ -1,16 +1,16 @@
-//! The names of jobs.
+//! Names of Slurm jobs.
 //!
-//! `squeue` shows eight characters of a name, so these say which pilot of which fleet a job is: pilot
-//! 12 of the fleet `slurm` is `slurm-12`, that of `gpu-a100` is `gpu-a-12`. After them comes what makes
-//! the name unlike any other: the fleet in full and the id of the fleet.
+//! `squeue` shows eight characters of a name, so these identify fleet and pilot: pilot 12 of the fleet
+//! `slurm` is `slurm-12`, that of `gpu-a100` is `gpu-a-12`. The full name of the fleet and its id
+//! follow, which make the job name unique.
 
-/// The characters that `squeue` shows.
+/// The number of characters that `squeue` shows.
 const SHOWN_LENGTH: usize = 8;
 
-/// The name of the job of a pilot with this tag, `rheo-FLEET-ID-NUMBER`.
+/// The job name of the pilot with this tag, `rheo-FLEET-ID-NUMBER`.
 pub(super) fn job_name(tag: &str) -> String {
     let Some((fleet, id, number)) = parse_tag(tag) else { return tag.to_owned() };
-    // Fleets are called by ASCII letters, digits and dashes.
+    // Fleet names consist of ASCII letters, digits and dashes.
     let room = SHOWN_LENGTH.saturating_sub(number.len() + 1).max(1);
     match fleet.get(..room) {
         Some(start) if fleet.len() > room => {
@@ -20,7 +20,7 @@ pub(super) fn job_name(tag: &str) -> String {
     }
 }
 
-/// The fleet, its id and the number of the pilot.
+/// Splits a tag into the fleet, its id and the number of the pilot.
 fn parse_tag(tag: &str) -> Option<(&str, &str, &str)> {
     let mut parts = tag.strip_prefix("rheo-")?.rsplitn(3, '-');
     let (number, id, fleet) = (parts.next()?, parts.next()?, parts.next()?);
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_squeue_shows_of_a_name_tells_fleet_and_number() {
+    fn the_visible_part_of_a_job_name_identifies_the_pilot() {
         for (tag, shown) in [
             ("rheo-slurm-0123456789-3", "slurm-3-"),
             ("rheo-slurm-0123456789-12", "slurm-12"),
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_pilots_have_jobs_of_one_name() {
+    fn job_names_are_unique() {
         let tags = ["a", "a-1", "a-long-name", "a-long-name-2"].into_iter().flat_map(|fleet| {
             ["0123456789", "1123456789"].into_iter().flat_map(move |id| {
                 [1, 2, 11, 21].map(|number| format!("rheo-{fleet}-{id}-{number}"))

@@ -1,5 +1,5 @@
-//! What Slurm says, understood. Anything that is not understood makes the whole answer void: a job
-//! that was misread would be replaced, and the bound on pilots broken.
+//! Parser of the output of Slurm commands. An unknown value invalidates the whole output, because a
+//! misread job would be replaced, which breaks the bound on pilots.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,11 @@ use rheo_core::fleet::{PilotEndCause, PilotStatus};
 use super::name;
 use crate::{Error, PilotRef};
 
-/// Fields of `squeue`: id, state, reason, name. The name is last and ours has no separator in it.
+/// The output format of `squeue`: id, state, reason, name. The name comes last, because foreign names
+/// may contain the separator.
 pub(super) const FORMAT: &str = "%i|%T|%r|%j";
 
-/// A job in the answer of `squeue`.
+/// A job in the output of `squeue`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Job {
     id: String,
@@ -20,7 +21,7 @@ pub(super) struct Job {
     name: String,
 }
 
-/// Where a job is.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JobState {
     Waiting,
@@ -28,7 +29,7 @@ enum JobState {
     Ended(PilotEndCause),
 }
 
-/// The state that Slurm calls `name` (`squeue`, section JOB STATE CODES).
+/// Parses a job state (`squeue`, section JOB STATE CODES); none for an unknown one.
 fn parse_state(name: &str) -> Option<JobState> {
     Some(match name {
         "PENDING" | "CONFIGURING" | "REQUEUED" | "REQUEUE_HOLD" | "REQUEUE_FED"
@@ -37,7 +38,7 @@ fn parse_state(name: &str) -> Option<JobState> {
         | "RESIZING" => JobState::Running,
         "COMPLETED" => JobState::Ended(PilotEndCause::Completed),
         "CANCELLED" | "REVOKED" => JobState::Ended(PilotEndCause::Cancelled),
-        // Time that ran out is the cluster's way of giving a place to others.
+        // A time limit counts as preemption: the cluster gives the node to others.
         "PREEMPTED" | "TIMEOUT" | "DEADLINE" => JobState::Ended(PilotEndCause::Preempted),
         "NODE_FAIL" | "BOOT_FAIL" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => {
             JobState::Ended(PilotEndCause::NodeLost)
@@ -48,11 +49,11 @@ fn parse_state(name: &str) -> Option<JobState> {
     })
 }
 
-/// The answer of `squeue`.
+/// Parses the output of `squeue`.
 pub(super) fn parse(text: &str, pilots: &[PilotRef]) -> Result<Vec<Job>, Error> {
     let is_ours = |name: &str| pilots.iter().any(|pilot| is_of(name, pilot));
     let malformed = |line: &str| {
-        Error::Unavailable(format!("`squeue` said something that is not understood: `{line}`"))
+        Error::Unavailable(format!("`squeue` printed a line that cannot be parsed: `{line}`"))
     };
     let job = |line: &str| {
         let mut fields = line.splitn(4, '|').map(str::trim);
@@ -61,7 +62,7 @@ pub(super) fn parse(text: &str, pilots: &[PilotRef]) -> Result<Vec<Job>, Error> 
         else {
             return Err(malformed(line));
         };
-        // Jobs of others may be arrays and whatever else; only ours must be understood.
+        // Only our own jobs must have a known state; foreign jobs may be arrays, for example.
         let Some(state) = parse_state(named) else {
             return if is_ours(name) { Err(malformed(line)) } else { Ok(None) };
         };
@@ -72,12 +73,12 @@ pub(super) fn parse(text: &str, pilots: &[PilotRef]) -> Result<Vec<Job>, Error> 
     lines.filter_map(|line| job(line).transpose()).collect()
 }
 
-/// Whether a job of this name is that of a pilot. Jobs of older versions have its tag as their name.
+/// Whether a job name belongs to a pilot. In older versions, it was the tag.
 fn is_of(job: &str, pilot: &PilotRef) -> bool {
     job == name::job_name(&pilot.tag) || job == pilot.tag
 }
 
-/// Where a pilot is, and further jobs of its name that live.
+/// The status of a pilot, and the ids of further live jobs with its name.
 pub(super) fn find_status(jobs: &[Job], pilot: &PilotRef) -> (PilotStatus, Vec<String>) {
     let ours = || jobs.iter().filter(|job| is_of(&job.name, pilot));
     let living = || ours().filter(|job| !matches!(job.state, JobState::Ended(_)));
@@ -99,21 +100,21 @@ pub(super) fn find_status(jobs: &[Job], pilot: &PilotRef) -> (PilotStatus, Vec<S
     (status, extra)
 }
 
-/// A reason of Slurm's, with what can be done where that is not plain.
+/// A reason of Slurm, with advice where it needs some.
 fn explain_reason(reason: &str) -> String {
     let hint = match reason {
-        "JobHeldUser" => "somebody held it: `scontrol release` lets it go",
+        "JobHeldUser" => "a user held it: `scontrol release` releases it",
         "JobHeldAdmin" => "an administrator held it",
         "ReqNodeNotAvail" | "Reserved for maintenance" => {
-            "nodes are reserved or down; a shorter `--time` may fit before that"
+            "nodes are reserved or down; a shorter `--time` may fit before the reservation"
         }
         "PartitionTimeLimit" => "`--time` is more than the partition allows",
         "PartitionNodeLimit" | "PartitionConfig" | "BadConstraints" => {
-            "no node of the partition is like that: see `sinfo`"
+            "no node of the partition has these resources: see `sinfo`"
         }
         "PartitionDown" | "PartitionInactive" => "the partition takes no jobs now: see `sinfo`",
         "launch failed requeued held" | "JobLaunchFailure" => {
-            "its nodes could not start it: `scontrol release` tries again"
+            "its nodes could not start it: `scontrol release` retries"
         }
         _ => "",
     };
@@ -124,7 +125,7 @@ fn explain_reason(reason: &str) -> String {
     }
 }
 
-/// The answer of `sacct`: how jobs ended, by id. Rows of jobs that live are left out: they come late.
+/// Parses the output of `sacct`: the ends of jobs, by id. Skips live jobs, whose rows are outdated.
 pub(super) fn parse_ends(text: &str) -> BTreeMap<String, (PilotEndCause, String)> {
     let end = |line: &str| {
         let mut fields = line.split('|');
@@ -138,7 +139,7 @@ pub(super) fn parse_ends(text: &str) -> BTreeMap<String, (PilotEndCause, String)
     text.lines().filter_map(end).collect()
 }
 
-/// Whether a message says that the controller cannot be reached.
+/// Whether an error message means that the controller cannot be reached.
 pub(super) fn is_unreachable(text: &str) -> bool {
     let signs = [
         "Unable to contact slurm controller",
@@ -153,9 +154,9 @@ pub(super) fn is_unreachable(text: &str) -> bool {
     signs.iter().any(|sign| text.contains(sign))
 }
 
-/// What `sbatch` refused, and whether it is only for now.
+/// Parses an error of `sbatch` into unavailable, limit reached, or refused.
 pub(super) fn parse_refusal(text: &str) -> Error {
-    // The last line says what it was; before it come warnings of plugins, after it general advice.
+    // The last line is the error; warnings of plugins precede it, general advice follows it.
     let says = |line: &&str| !line.trim().is_empty() && !line.starts_with("Try \"sbatch");
     let said = text.lines().rev().find(says).unwrap_or("no reason given");
     let message = format!("`sbatch` said: {}", said.trim());
@@ -173,7 +174,7 @@ pub(super) fn parse_refusal(text: &str) -> Error {
     ];
     if limits.iter().any(|sign| text.contains(sign)) {
         return Error::Limit(format!(
-            "{message}: no more jobs are accepted at present; `rheo launch scale FLEET --max N` asks for fewer"
+            "{message}: no more jobs are accepted at present; `rheo launch scale FLEET --max N` lowers the limit of the fleet"
         ));
     }
     Error::Refused(message)
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_of_a_job_is_understood() {
+    fn every_job_state_has_a_status() {
         let name = "slurm-3-0123456789";
         let status = |state: &str, reason: &str| {
             let text = format!("17|{state}|{reason}|{name}\n");
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(status("PENDING", "None"), waits(""));
         assert_eq!(
             status("PENDING", "JobHeldUser"),
-            waits("JobHeldUser (somebody held it: `scontrol release` lets it go)")
+            waits("JobHeldUser (a user held it: `scontrol release` releases it)")
         );
         assert_eq!(status("RUNNING", "None"), PilotStatus::Running { handle: handle() });
         assert_eq!(status("COMPLETING", "None"), PilotStatus::Running { handle: handle() });
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_not_understood_is_no_answer() {
+    fn malformed_output_is_an_error() {
         for text in [
             "slurm_load_jobs error: Socket timed out",
             "17|RUNNING",
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_was_submitted_twice_is_found_out() {
+    fn a_job_submitted_twice_is_detected() {
         let name = "rheo-slurm-0123456789-3";
         let text =
             format!("17|FAILED|None|{name}\n18|PENDING|Priority|{name}\n19|RUNNING|None|{name}\n");
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_apart() {
+    fn errors_of_sbatch_are_distinguished() {
         let limit = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)";
         assert!(matches!(parse_refusal(limit), Error::Limit(_)));
         let away = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)";
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn accounting_says_how_jobs_ended() {
+    fn accounting_gives_the_ends_of_jobs() {
         let ends = parse_ends("17|CANCELLED by 1000|0:15\n18|RUNNING|0:0\n19|TIMEOUT|0:0\n");
         assert_eq!(ends["17"].0, PilotEndCause::Cancelled);
         assert_eq!(ends["19"].0, PilotEndCause::Preempted);

@@ -1,5 +1,5 @@
-//! The job script of a pilot: the template that people can submit by hand, with what one pilot needs
-//! put between its marks.
+//! The job script of a pilot: the template that users can also submit by hand, with the settings of
+//! the pilot inserted between its marks.
 
 use super::{SlurmSettings, name};
 use crate::PilotSubmission;
@@ -7,10 +7,10 @@ use crate::PilotSubmission;
 /// The template.
 const TEMPLATE: &str = include_str!("../../../../deploy/slurm/rheo-worker.sbatch");
 
-/// Where the setup begins in the template.
+/// The mark in the template where the setup begins.
 const SETUP_MARK: &str = "# >>> setup\n";
 
-/// Arguments of `sbatch` for a pilot. What the user gave comes last, and wins.
+/// The arguments of `sbatch` for a pilot. The user's options come last and take precedence.
 pub(super) fn options(settings: &SlurmSettings, submission: &PilotSubmission) -> Vec<String> {
     let mut options = vec![
         format!("--job-name={}", name::job_name(&submission.tag)),
@@ -37,8 +37,8 @@ pub(super) fn options(settings: &SlurmSettings, submission: &PilotSubmission) ->
     options
 }
 
-/// Nodes on which a pilot must not run: those that the user excludes, and those that were of no use. Of
-/// two such options `sbatch` heeds the last alone.
+/// The nodes on which a pilot must not run: those that the user excludes, and those of unfit pilots.
+/// Joined, because `sbatch` uses only the last of several `--exclude` options.
 fn excluded(settings: &SlurmSettings, submission: &PilotSubmission) -> String {
     let mut nodes = Vec::new();
     let mut options = settings.options.iter();
@@ -55,12 +55,12 @@ fn excluded(settings: &SlurmSettings, submission: &PilotSubmission) -> String {
     nodes.join(",")
 }
 
-/// Where a pilot of this name says what it does.
+/// The log file of a pilot.
 pub(super) fn log(settings: &SlurmSettings, tag: &str) -> String {
     format!("{}/{tag}.log", settings.logs.display())
 }
 
-/// The script of a pilot.
+/// Renders the script of a pilot.
 pub(super) fn render(settings: &SlurmSettings, submission: &PilotSubmission) -> String {
     let mut setup = String::from(SETUP_MARK);
     let mut export = |name: &str, value: &str| {
@@ -70,7 +70,7 @@ pub(super) fn render(settings: &SlurmSettings, submission: &PilotSubmission) -> 
     export("RHEO_STATE", &settings.state.to_string_lossy());
     export("RHEO_WORKER", &settings.worker.to_string_lossy());
     if settings.gpus > 0 {
-        // One for each worker: one that cannot see it says so.
+        // One GPU for each worker, which reports it if it sees none.
         export("RHEO_GPU_COUNT", "1");
     }
     for (name, value) in &settings.environment {
@@ -83,7 +83,7 @@ pub(super) fn render(settings: &SlurmSettings, submission: &PilotSubmission) -> 
     TEMPLATE.replacen(SETUP_MARK, &setup, 1)
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell.
 pub(super) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_were_of_no_use_are_excluded_beside_those_of_the_user() {
+    fn excluded_nodes_are_added_to_those_of_the_user() {
         let submission =
             PilotSubmission { exclude: vec!["n7".to_owned(), "n8".to_owned()], ..submission() };
         for (given, expected) in [
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_says_all_that_a_worker_needs_and_the_user_has_the_last_word() {
+    fn a_script_has_all_settings_and_user_options_come_last() {
         let settings = SlurmSettings {
             state: "/shared/it's here/.rheo".into(),
             logs: "/logs".into(),

@@ -1,35 +1,35 @@
-//! How pilots of a fleet are submitted to Slurm.
+//! Settings of a Slurm fleet.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What every pilot of a fleet is submitted with.
+/// The settings of all pilots of a Slurm fleet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlurmSettings {
-    /// The state directory, seen from the nodes too.
+    /// The state directory, which the nodes must see, too.
     pub state: PathBuf,
-    /// Where logs of jobs go.
+    /// The directory of job logs.
     pub logs: PathBuf,
-    /// The `rheo-worker` program, as nodes see it.
+    /// The path of `rheo-worker` on the nodes.
     pub worker: PathBuf,
-    /// Walltime, as `sbatch --time` takes it.
+    /// The walltime, in the format of `sbatch --time`.
     pub time: Option<String>,
-    /// Processors of each node of a pilot.
+    /// The number of processors per node.
     pub cpus: u32,
-    /// GPUs of each node of a pilot.
+    /// The number of GPUs per node.
     pub gpus: u32,
-    /// Nodes of a pilot.
+    /// The number of nodes of a pilot.
     pub nodes: u32,
-    /// Partition.
+    /// The partition.
     pub partition: Option<String>,
-    /// Account.
+    /// The account.
     pub account: Option<String>,
-    /// Further arguments of `sbatch`, as given.
+    /// Further arguments of `sbatch`.
     pub options: Vec<String>,
     /// Shell lines that prepare the environment: modules, conda, a container.
     pub setup: String,
-    /// Variables for the worker, such as `RHEO_DATA`.
+    /// Environment variables of the worker, such as `RHEO_DATA`.
     pub environment: BTreeMap<String, String>,
 }

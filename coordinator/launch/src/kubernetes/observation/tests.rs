@@ -1,4 +1,4 @@
-//! What Jobs and pods are taken for, on objects as API servers give them.
+//! Tests of the status of pilots, on objects in the form of API servers.
 
 #![expect(clippy::needless_pass_by_value, reason = "statuses are written where they are used")]
 
@@ -52,12 +52,12 @@ fn runs(handle: &str) -> PilotStatus {
 }
 
 #[test]
-fn a_pod_that_leaves_stays_the_pilot_until_it_is_gone() {
+fn a_terminating_pod_represents_the_pilot_until_it_is_gone() {
     let job = job(json!({ "active": 1 }));
     let pods = [going(pod("a", 1, running())), pod("b", 2, running())];
     assert_eq!(see(Some(&job), &pods, "a"), runs("a"));
     assert_eq!(see(Some(&job), &pods[1..], "a"), runs("b"));
-    // Its node is dead: it is listed for ever, and not waited for.
+    // Its node is dead: the pod stays listed, but counts as gone.
     let seen =
         PilotObservation { job: Some(&job), pods: pods.iter().collect(), creation_error: None };
     assert_eq!(pilot_status(&seen, Some("a"), &OverdueFor(&["a"])), runs("b"));
@@ -83,7 +83,7 @@ fn a_job_whose_pod_was_deleted_waits_for_another() {
 }
 
 #[test]
-fn reasons_to_wait_are_told_and_some_are_no_use_waiting_for() {
+fn reasons_for_waiting_are_reported_and_some_are_permanent() {
     let condition = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient cpu." });
     let unschedulable = pod("a", 1, json!({ "phase": "Pending", "conditions": [condition] }));
     let PilotStatus::Waiting { reason, .. } = see(Some(&job(json!({}))), &[unschedulable], "a")
@@ -106,7 +106,7 @@ fn reasons_to_wait_are_told_and_some_are_no_use_waiting_for() {
 }
 
 #[test]
-fn ends_are_told_apart() {
+fn causes_of_ends_are_distinguished() {
     let ended = |status: Value| match see(Some(&job(json!({}))), &[pod("a", 1, status)], "a") {
         PilotStatus::Ended { cause, detail } => (cause, detail),
         other => panic!("it ended: {other:?}"),
@@ -145,7 +145,7 @@ fn ends_are_told_apart() {
 }
 
 #[test]
-fn a_job_says_how_it_ended_when_its_pod_is_gone() {
+fn an_ended_job_without_a_pod_gives_the_cause() {
     let finished = |kind: &str, reason: &str| {
         let condition = json!({ "type": kind, "status": "True", "reason": reason });
         match see(Some(&job(json!({ "conditions": [condition] }))), &[], "a") {
@@ -156,7 +156,7 @@ fn a_job_says_how_it_ended_when_its_pod_is_gone() {
     assert_eq!(finished("Complete", ""), PilotEndCause::Completed);
     assert_eq!(finished("Failed", "DeadlineExceeded"), PilotEndCause::Preempted);
     assert_eq!(finished("Failed", "BackoffLimitExceeded"), PilotEndCause::Unknown);
-    // A pod that was started in its place has not ended yet.
+    // A replacement pod has not ended yet.
     let condition = json!({ "type": "Complete", "status": "True" });
     let complete = job(json!({ "conditions": [condition] }));
     assert_eq!(see(Some(&complete), &[pod("b", 2, running())], "a"), runs("b"));
