@@ -15,26 +15,26 @@ pub enum Error {
         set: DataSet,
     },
     /// A file is not where it should be.
-    #[error("no file `{name}` or `{name}.gz` in {}: {}", list(.looked), .set.remedy())]
+    #[error("no file `{name}` or `{name}.gz` in {}: {}", list(.searched), .set.remedy())]
     NoFile {
         /// The data set.
         set: DataSet,
         /// The name of the file.
         name: &'static str,
         /// The directories that were searched.
-        looked: Vec<PathBuf>,
+        searched: Vec<PathBuf>,
     },
     /// A text is not where it should be.
     #[error(
         "no file `{name}` or `ptb.{name}` in {}: {}",
-        list(.looked),
+        list(.searched),
         DataSet::Text.remedy()
     )]
     NoText {
         /// The name of the file.
         name: &'static str,
         /// The directories that were searched.
-        looked: Vec<PathBuf>,
+        searched: Vec<PathBuf>,
     },
     /// A file cannot be read, or its compression is damaged.
     #[error("the data file `{}` cannot be read", .path.display())]

@@ -9,7 +9,7 @@ use flate2::bufread::GzDecoder;
 use crate::Error;
 
 /// What the first two bytes of every gzip file are.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// The type code of unsigned bytes in the third byte of the magic number of idx files.
 const UNSIGNED_BYTES: u8 = 0x08;
@@ -21,7 +21,7 @@ fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Error {
 
 /// The file `name` in the first of `directories` that has it, plain or compressed. A directory that
 /// may not be looked into is an error: what is there is not known.
-pub(crate) fn first(directories: &[PathBuf], name: &str) -> Result<Option<PathBuf>, Error> {
+pub(crate) fn find(directories: &[PathBuf], name: &str) -> Result<Option<PathBuf>, Error> {
     for directory in directories {
         for path in [directory.join(name), directory.join(format!("{name}.gz"))] {
             match std::fs::metadata(&path) {
@@ -45,7 +45,11 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     let mut start = [0; 2];
     let known = fill(&mut file, &mut start)?;
     let file = Cursor::new(start).take(known as u64).chain(file);
-    Ok(if start == GZIP { Box::new(GzDecoder::new(BufReader::new(file))) } else { Box::new(file) })
+    Ok(if start == GZIP_MAGIC {
+        Box::new(GzDecoder::new(BufReader::new(file)))
+    } else {
+        Box::new(file)
+    })
 }
 
 /// Reads until `buffer` is full or the input ends, and says how much that was.
@@ -64,13 +68,13 @@ pub fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Bytes of the uncompressed content as the file system or the end of a gzip file says, which is
 /// known modulo 2^32 there.
-pub(crate) fn length(path: &Path) -> Result<u64, Error> {
+pub(crate) fn uncompressed_length(path: &Path) -> Result<u64, Error> {
     let read = || -> io::Result<u64> {
         let mut file = File::open(path)?;
         let mut start = [0; 2];
         let known = fill(&mut file, &mut start)?;
         let length = file.metadata()?.len();
-        if known < 2 || start != GZIP {
+        if known < 2 || start != GZIP_MAGIC {
             return Ok(length);
         }
         let mut end = [0; 4];
@@ -82,7 +86,7 @@ pub(crate) fn length(path: &Path) -> Result<u64, Error> {
 }
 
 /// How many items an idx file has, each of the dimensions `item`, if it is as long as it says.
-pub(crate) fn items(path: &Path, item: &[u32]) -> Result<u64, Error> {
+pub(crate) fn count_items(path: &Path, item: &[u32]) -> Result<u64, Error> {
     let wrong = |what: String| Error::Header { path: path.to_owned(), what };
     let dimensions = 1 + item.len();
     let mut header = vec![0; 4 * (1 + dimensions)];
@@ -105,7 +109,7 @@ pub(crate) fn items(path: &Path, item: &[u32]) -> Result<u64, Error> {
         return Err(wrong(format!("its items have the size `{size:?}`, not `{item:?}`")));
     }
     let items = u64::from(count) * item.iter().copied().map(u64::from).product::<u64>();
-    let (expected, found) = (header.len() as u64 + items, length(path)?);
+    let (expected, found) = (header.len() as u64 + items, uncompressed_length(path)?);
     if found != expected & 0xffff_ffff && found != expected {
         return Err(Error::Length { path: path.to_owned(), expected, found });
     }

@@ -5,19 +5,19 @@
 use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
 
-use crate::{Error, Files, RECORD, open};
+use crate::{DataFiles, Error, RECORD_BYTES, open};
 
 /// Images by class.
-type Counts = [u64; 10];
+type ClassCounts = [u64; 10];
 
 /// Images of each class in all training files, and in the test file.
-const PUBLISHED: [u64; 2] = [5_000, 1_000];
+const PUBLISHED_COUNTS: [u64; 2] = [5_000, 1_000];
 
 /// Makes sure that every image has a label of a class and, where there are as many images as were
 /// published, that there are as many of each class.
-pub(crate) fn check(files: &Files) -> Result<(), Error> {
-    for (paths, published) in [&files.train, &files.test].into_iter().zip(PUBLISHED) {
-        let mut counts = Counts::default();
+pub(crate) fn check(files: &DataFiles) -> Result<(), Error> {
+    for (paths, published) in [&files.train, &files.test].into_iter().zip(PUBLISHED_COUNTS) {
+        let mut counts = ClassCounts::default();
         for path in paths {
             let unreadable = |source| Error::Read { path: path.clone(), source };
             let reader = BufReader::new(open(path).map_err(unreadable)?);
@@ -26,7 +26,7 @@ pub(crate) fn check(files: &Files) -> Result<(), Error> {
                 return Err(Error::Label { path: path.clone(), image, label });
             }
         }
-        if let Some((class, found)) = unlike(&counts, published) {
+        if let Some((class, found)) = first_mismatch(&counts, published) {
             let paths: Vec<PathBuf> = paths.clone();
             return Err(Error::Classes { paths, class, found, published });
         }
@@ -35,7 +35,7 @@ pub(crate) fn check(files: &Files) -> Result<(), Error> {
 }
 
 /// Counts the labels in whole records. Gives the first that is of no class, with the number of its image.
-fn count(mut records: impl Read, counts: &mut Counts) -> io::Result<Option<(u64, u8)>> {
+fn count(mut records: impl Read, counts: &mut ClassCounts) -> io::Result<Option<(u64, u8)>> {
     for image in 0.. {
         let mut label = [0];
         if records.read(&mut label)? == 0 {
@@ -46,7 +46,7 @@ fn count(mut records: impl Read, counts: &mut Counts) -> io::Result<Option<(u64,
             Some(count) => *count += 1,
             None => return Ok(Some((image, label))),
         }
-        let pixels = RECORD - 1;
+        let pixels = RECORD_BYTES - 1;
         if io::copy(&mut records.by_ref().take(pixels), &mut io::sink())? < pixels {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -55,10 +55,10 @@ fn count(mut records: impl Read, counts: &mut Counts) -> io::Result<Option<(u64,
 }
 
 /// The first class of which a set of published size has another number of images.
-fn unlike(counts: &Counts, published: u64) -> Option<(usize, u64)> {
+fn first_mismatch(counts: &ClassCounts, published: u64) -> Option<(usize, u64)> {
     let is_reduced = counts.iter().sum::<u64>() != published * counts.len() as u64;
-    let unlike = counts.iter().copied().enumerate().find(|(_, count)| *count != published);
-    unlike.filter(|_| !is_reduced)
+    let mismatch = counts.iter().copied().enumerate().find(|(_, count)| *count != published);
+    mismatch.filter(|_| !is_reduced)
 }
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ mod tests {
         let record = |label: &u8| {
             let mut record = vec![*label];
             // Pixels that would be wrong labels.
-            record.resize(usize::try_from(RECORD).unwrap(), 255);
+            record.resize(usize::try_from(RECORD_BYTES).unwrap(), 255);
             record
         };
         labels.iter().flat_map(record).collect()
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn labels_are_counted_by_class_and_others_are_found() {
-        let mut counts = Counts::default();
+        let mut counts = ClassCounts::default();
         assert_eq!(count(&records(&[0, 9, 3, 9])[..], &mut counts).unwrap(), None);
         assert_eq!(counts, [1, 0, 0, 1, 0, 0, 0, 0, 0, 2]);
         let wrong = count(&records(&[1, 10])[..], &mut counts).unwrap();
@@ -88,12 +88,12 @@ mod tests {
 
     #[test]
     fn only_a_set_of_published_size_must_have_the_published_classes() {
-        assert_eq!(unlike(&[5_000; 10], 5_000), None);
-        assert_eq!(unlike(&[600; 10], 5_000), None);
+        assert_eq!(first_mismatch(&[5_000; 10], 5_000), None);
+        assert_eq!(first_mismatch(&[600; 10], 5_000), None);
         let mut moved = [5_000; 10];
         (moved[2], moved[7]) = (4_999, 5_001);
-        assert_eq!(unlike(&moved, 5_000), Some((2, 4_999)));
+        assert_eq!(first_mismatch(&moved, 5_000), Some((2, 4_999)));
         moved[7] = 5_000;
-        assert_eq!(unlike(&moved, 5_000), None, "a reduced set");
+        assert_eq!(first_mismatch(&moved, 5_000), None, "a reduced set");
     }
 }

@@ -20,20 +20,20 @@ pub use file::{fill, open};
 pub use verify::verify;
 
 /// Bytes of an image of CIFAR-10 with its label.
-const RECORD: u64 = 1 + 3 * 32 * 32;
+const RECORD_BYTES: u64 = 1 + 3 * 32 * 32;
 
 /// Side of an image of MNIST.
-const SIDE: u32 = 28;
+const IMAGE_SIDE: u32 = 28;
 
 /// The files of the splits of a text.
-const TEXTS: [&str; 3] = ["train.txt", "valid.txt", "test.txt"];
+const TEXT_FILES: [&str; 3] = ["train.txt", "valid.txt", "test.txt"];
 
 /// What the names of these files may begin with.
-const PREFIX: &str = "ptb.";
+const TEXT_PREFIX: &str = "ptb.";
 
 /// The files of a data set, in the order in which they are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files {
+pub struct DataFiles {
     /// Of MNIST images and labels, of CIFAR-10 one or more files of records, of a text one file.
     pub train: Vec<PathBuf>,
     /// Of a text, what is validated on.
@@ -42,7 +42,7 @@ pub struct Files {
     pub test: Vec<PathBuf>,
 }
 
-impl Files {
+impl DataFiles {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &PathBuf> {
         self.train.iter().chain(&self.validation).chain(&self.test)
@@ -50,71 +50,72 @@ impl Files {
 }
 
 /// The files of `set` in `directory`, plain or compressed by gzip.
-pub fn files(set: DataSet, directory: Option<&Path>) -> Result<Files, Error> {
+pub fn files(set: DataSet, directory: Option<&Path>) -> Result<DataFiles, Error> {
     let directory = directory.ok_or(Error::NoDirectory { set })?;
-    let looked = places(set, directory);
+    let searched = search_directories(set, directory);
     match set {
         DataSet::Mnist => {
-            let find = |file: DataFile| named(set, file.name, &looked);
-            Ok(Files {
+            let find = |file: DataFile| find_named(set, file.name, &searched);
+            Ok(DataFiles {
                 train: vec![find(MNIST.train_images)?, find(MNIST.train_labels)?],
                 validation: Vec::new(),
                 test: vec![find(MNIST.test_images)?, find(MNIST.test_labels)?],
             })
         }
-        DataSet::Cifar10 => Ok(Files {
-            train: batches(&CIFAR10.train, &looked)?,
+        DataSet::Cifar10 => Ok(DataFiles {
+            train: find_batches(&CIFAR10.train, &searched)?,
             validation: Vec::new(),
-            test: batches(&[CIFAR10.test], &looked)?,
+            test: find_batches(&[CIFAR10.test], &searched)?,
         }),
         DataSet::Text => {
-            let [train, validation, test] = TEXTS.map(|name| text(name, &looked).map(|p| vec![p]));
-            Ok(Files { train: train?, validation: validation?, test: test? })
+            let [train, validation, test] =
+                TEXT_FILES.map(|name| find_text(name, &searched).map(|p| vec![p]));
+            Ok(DataFiles { train: train?, validation: validation?, test: test? })
         }
     }
 }
 
 /// The directories in which the files of `set` may lie, if `directory` was named.
-fn places(set: DataSet, directory: &Path) -> Vec<PathBuf> {
-    let mut places = vec![directory.to_owned(), directory.join(set.name())];
+fn search_directories(set: DataSet, directory: &Path) -> Vec<PathBuf> {
+    let mut directories = vec![directory.to_owned(), directory.join(set.name())];
     if set == DataSet::Cifar10 {
-        places.push(directory.join(CIFAR10.directory));
+        directories.push(directory.join(CIFAR10.directory));
     }
-    places
+    directories
 }
 
-fn named(set: DataSet, name: &'static str, looked: &[PathBuf]) -> Result<PathBuf, Error> {
-    let found = file::first(looked, name)?;
-    found.ok_or_else(|| Error::NoFile { set, name, looked: looked.to_vec() })
+fn find_named(set: DataSet, name: &'static str, searched: &[PathBuf]) -> Result<PathBuf, Error> {
+    let found = file::find(searched, name)?;
+    found.ok_or_else(|| Error::NoFile { set, name, searched: searched.to_vec() })
 }
 
-fn text(name: &'static str, looked: &[PathBuf]) -> Result<PathBuf, Error> {
-    let found = match file::first(looked, name)? {
-        None => file::first(looked, &format!("{PREFIX}{name}"))?,
+fn find_text(name: &'static str, searched: &[PathBuf]) -> Result<PathBuf, Error> {
+    let found = match file::find(searched, name)? {
+        None => file::find(searched, &format!("{TEXT_PREFIX}{name}"))?,
         found => found,
     };
-    found.ok_or_else(|| Error::NoText { name, looked: looked.to_vec() })
+    found.ok_or_else(|| Error::NoText { name, searched: searched.to_vec() })
 }
 
 /// Files of CIFAR-10, all from the first directory that has the first of them. A reduced set has fewer
 /// of them.
-fn batches(names: &[&'static str], looked: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+fn find_batches(names: &[&'static str], searched: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let set = DataSet::Cifar10;
     let mut home = None;
-    for place in looked {
-        if home.is_none() && file::first(std::slice::from_ref(place), names[0])?.is_some() {
+    for place in searched {
+        if home.is_none() && file::find(std::slice::from_ref(place), names[0])?.is_some() {
             home = Some(vec![place.clone()]);
         }
     }
     let Some(home) = home else {
-        return Err(Error::NoFile { set, name: names[0], looked: looked.to_vec() });
+        return Err(Error::NoFile { set, name: names[0], searched: searched.to_vec() });
     };
-    let found: Result<Vec<_>, _> = names.iter().map(|name| file::first(&home, name)).collect();
+    let found: Result<Vec<_>, _> = names.iter().map(|name| file::find(&home, name)).collect();
     let found = found?;
     let there = found.iter().take_while(|path| path.is_some()).count();
     // A gap is no reduced set: a file was lost.
     if found[there..].iter().any(Option::is_some) {
-        return Err(Error::NoFile { set, name: names[there], looked: home });
+        return Err(Error::NoFile { set, name: names[there], searched: home });
     }
     Ok(found.into_iter().flatten().collect())
 }
@@ -123,11 +124,11 @@ fn batches(names: &[&'static str], looked: &[PathBuf]) -> Result<Vec<PathBuf>, E
 pub fn find(set: DataSet, directory: Option<&Path>) -> Result<AvailableDataset, Error> {
     let files = files(set, directory)?;
     let [train, test] = match set {
-        DataSet::Mnist => [images(&files.train)?, images(&files.test)?],
-        DataSet::Cifar10 => [records(&files.train)?, records(&files.test)?],
+        DataSet::Mnist => [count_images(&files.train)?, count_images(&files.test)?],
+        DataSet::Cifar10 => [count_records(&files.train)?, count_records(&files.test)?],
         DataSet::Text => {
             for path in files.all() {
-                if file::length(path)? == 0 {
+                if file::uncompressed_length(path)? == 0 {
                     return Err(Error::Empty { path: path.clone() });
                 }
             }
@@ -138,10 +139,10 @@ pub fn find(set: DataSet, directory: Option<&Path>) -> Result<AvailableDataset, 
 }
 
 /// How many images a pair of files of MNIST has.
-fn images(pair: &[PathBuf]) -> Result<u64, Error> {
+fn count_images(pair: &[PathBuf]) -> Result<u64, Error> {
     let [images, labels] = pair else { return Ok(0) };
-    let count = file::items(images, &[SIDE, SIDE])?;
-    let labelled = file::items(labels, &[])?;
+    let count = file::count_items(images, &[IMAGE_SIDE, IMAGE_SIDE])?;
+    let labelled = file::count_items(labels, &[])?;
     if count != labelled {
         return Err(Error::Mismatch { path: labels.clone(), images: count, labels: labelled });
     }
@@ -149,14 +150,14 @@ fn images(pair: &[PathBuf]) -> Result<u64, Error> {
 }
 
 /// How many images files of CIFAR-10 have.
-fn records(files: &[PathBuf]) -> Result<u64, Error> {
+fn count_records(files: &[PathBuf]) -> Result<u64, Error> {
     let mut count = 0;
     for path in files {
-        match file::length(path)? {
+        match file::uncompressed_length(path)? {
             0 => return Err(Error::Empty { path: path.clone() }),
-            bytes if bytes % RECORD == 0 => count += bytes / RECORD,
+            bytes if bytes % RECORD_BYTES == 0 => count += bytes / RECORD_BYTES,
             bytes => {
-                return Err(Error::Records { path: path.clone(), bytes, record: RECORD });
+                return Err(Error::Records { path: path.clone(), bytes, record: RECORD_BYTES });
             }
         }
     }
@@ -171,12 +172,13 @@ pub fn fingerprint(set: DataSet, directory: &Path) -> Vec<Option<(u64, Option<Sy
         DataSet::Cifar10 => {
             CIFAR10.train.iter().chain([&CIFAR10.test]).map(|name| (*name).to_owned()).collect()
         }
-        DataSet::Text => {
-            TEXTS.iter().flat_map(|name| [(*name).to_owned(), format!("{PREFIX}{name}")]).collect()
-        }
+        DataSet::Text => TEXT_FILES
+            .iter()
+            .flat_map(|name| [(*name).to_owned(), format!("{TEXT_PREFIX}{name}")])
+            .collect(),
     };
     let mut seen = Vec::new();
-    for place in places(set, directory) {
+    for place in search_directories(set, directory) {
         for name in names.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]) {
             let metadata = std::fs::metadata(place.join(name)).ok();
             seen.push(metadata.map(|metadata| (metadata.len(), metadata.modified().ok())));
