@@ -1,20 +1,20 @@
-//! What can be wrong with a data set.
+//! Errors of data sets.
 
 use std::io;
 use std::path::PathBuf;
 
 use rheo_model::dataset::DataSet;
 
-/// Why a data set cannot be used.
+/// An error of a data set.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody said where the files are.
+    /// No data directory is configured.
     #[error("no data directory for {}: {}", .set.name(), .set.remedy())]
     NoDirectory {
         /// The data set.
         set: DataSet,
     },
-    /// A file is not where it should be.
+    /// A file is missing.
     #[error("no file `{name}` or `{name}.gz` in {}: {}", list(.searched), .set.remedy())]
     NoFile {
         /// The data set.
@@ -24,7 +24,7 @@ pub enum Error {
         /// The directories that were searched.
         searched: Vec<PathBuf>,
     },
-    /// A text is not where it should be.
+    /// A text file is missing.
     #[error(
         "no file `{name}` or `ptb.{name}` in {}: {}",
         list(.searched),
@@ -41,19 +41,19 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// A file does not begin as it should.
-    #[error("the data file `{}` is no idx file of the right kind: {what}", .path.display())]
+    /// The header of a file is wrong.
+    #[error("the data file `{}` is not an idx file of the right kind: {what}", .path.display())]
     Header {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect of the header.
         what: String,
     },
-    /// A file holds fewer or more bytes than it says.
+    /// A file is shorter or longer than its header states.
     #[error(
         "the data file `{}` is truncated or damaged: it should hold `{expected}` bytes and holds `{found}`",
         .path.display()
@@ -61,12 +61,12 @@ pub enum Error {
     Length {
         /// The file.
         path: PathBuf,
-        /// Bytes that its header promises, its header included.
+        /// The expected length, including the header, in bytes.
         expected: u64,
-        /// Bytes that it holds.
+        /// The actual length, in bytes.
         found: u64,
     },
-    /// A file holds nothing.
+    /// A file is empty.
     #[error("the data file `{}` is empty", .path.display())]
     Empty {
         /// The file.
@@ -80,22 +80,22 @@ pub enum Error {
     Records {
         /// The file.
         path: PathBuf,
-        /// Bytes in the file.
+        /// The length of the file, in bytes.
         bytes: u64,
-        /// Bytes of a record.
+        /// The length of a record, in bytes.
         record: u64,
     },
-    /// Images and labels do not belong together.
+    /// The numbers of images and labels differ.
     #[error("`{}` has {labels} labels for {images} images", .path.display())]
     Mismatch {
         /// The file of labels.
         path: PathBuf,
-        /// Images in the other file.
+        /// The number of images in the other file.
         images: u64,
-        /// Labels in this file.
+        /// The number of labels in this file.
         labels: u64,
     },
-    /// An image has a label of no class.
+    /// An image has an invalid label.
     #[error(
         "the data file `{}` is damaged: image {image} has label {label}, and labels are 0 to 9",
         .path.display()
@@ -103,14 +103,14 @@ pub enum Error {
     Label {
         /// The file.
         path: PathBuf,
-        /// The image, from 0.
+        /// The index of the image, from 0.
         image: u64,
-        /// Its label.
+        /// The label.
         label: u8,
     },
-    /// A set of published size has other labels.
+    /// A set of the published size has other labels.
     #[error(
-        "a data file is not that of the published CIFAR-10, {}: {found} images have label {class}, not {published}; `rheo data fetch cifar10` gets the published ones",
+        "a data file differs from the published CIFAR-10, {}: {found} images have label {class}, not {published}; `rheo data fetch cifar10` downloads the published files",
         list(.paths)
     )]
     Classes {
@@ -118,14 +118,14 @@ pub enum Error {
         paths: Vec<PathBuf>,
         /// The label.
         class: usize,
-        /// How many images have it.
+        /// The actual number of images with the label.
         found: u64,
-        /// How many were published.
+        /// The published number of images with the label.
         published: u64,
     },
-    /// A file is as long as the published one and holds something else.
+    /// A file of the published length has other content.
     #[error(
-        "the data file `{}` is not that of the published {}: its SHA-256 is {found}, not {expected}",
+        "the data file `{}` differs from the published {}: its SHA-256 is {found}, not {expected}",
         .path.display(),
         .set.name()
     )]
@@ -134,9 +134,9 @@ pub enum Error {
         set: DataSet,
         /// The file.
         path: PathBuf,
-        /// The digest of what it holds.
+        /// The actual digest.
         found: String,
-        /// The digest of what was published.
+        /// The published digest.
         expected: &'static str,
     },
 }

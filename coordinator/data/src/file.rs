@@ -1,4 +1,4 @@
-//! Single files, plain or compressed by gzip.
+//! Single data files, plain or compressed by gzip.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek as _, SeekFrom};
@@ -8,7 +8,7 @@ use flate2::bufread::GzDecoder;
 
 use crate::Error;
 
-/// What the first two bytes of every gzip file are.
+/// The first two bytes of every gzip file.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// The type code of unsigned bytes in the third byte of the magic number of idx files.
@@ -19,8 +19,8 @@ fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Error {
     |source| Error::Read { path, source }
 }
 
-/// The file `name` in the first of `directories` that has it, plain or compressed. A directory that
-/// may not be looked into is an error: what is there is not known.
+/// Finds the file `name` in the first of `directories` that has it, plain or compressed. An
+/// unreadable directory is an error, because it may have the file.
 pub(crate) fn find(directories: &[PathBuf], name: &str) -> Result<Option<PathBuf>, Error> {
     for directory in directories {
         for path in [directory.join(name), directory.join(format!("{name}.gz"))] {
@@ -39,7 +39,7 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// The content of a file, uncompressed.
+/// Opens the uncompressed content of a file.
 pub fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     let mut file = BufReader::new(File::open(path)?);
     let mut start = [0; 2];
@@ -52,7 +52,7 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     })
 }
 
-/// Reads until `buffer` is full or the input ends, and says how much that was.
+/// Reads until `buffer` is full or the input ends, and returns the number of bytes read.
 pub fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut known = 0;
     while known < buffer.len() {
@@ -66,8 +66,8 @@ pub fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(known)
 }
 
-/// Bytes of the uncompressed content as the file system or the end of a gzip file says, which is
-/// known modulo 2^32 there.
+/// The uncompressed length in bytes, from the file system or from the end of a gzip file, which has
+/// it modulo 2^32.
 pub(crate) fn uncompressed_length(path: &Path) -> Result<u64, Error> {
     let read = || -> io::Result<u64> {
         let mut file = File::open(path)?;
@@ -85,7 +85,7 @@ pub(crate) fn uncompressed_length(path: &Path) -> Result<u64, Error> {
     read().map_err(unreadable(path))
 }
 
-/// How many items an idx file has, each of the dimensions `item`, if it is as long as it says.
+/// The number of items in an idx file. Checks their dimensions `item` and the length of the file.
 pub(crate) fn count_items(path: &Path, item: &[u32]) -> Result<u64, Error> {
     let wrong = |what: String| Error::Header { path: path.to_owned(), what };
     let dimensions = 1 + item.len();

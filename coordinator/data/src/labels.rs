@@ -1,5 +1,5 @@
-//! The labels of CIFAR-10. Digests of its single files were not published, only one of the archive; but
-//! it was published how many images of each class there are
+//! Checks of the labels of CIFAR-10. Only a digest of the whole archive was published, not of its
+//! single files, but also the number of images of each class
 //! (<https://www.cs.toronto.edu/~kriz/cifar.html>).
 
 use std::io::{self, BufReader, Read};
@@ -7,14 +7,14 @@ use std::path::PathBuf;
 
 use crate::{DataFiles, Error, RECORD_BYTES, open};
 
-/// Images by class.
+/// The number of images of each class.
 type ClassCounts = [u64; 10];
 
-/// Images of each class in all training files, and in the test file.
+/// The number of images of each class in all training files, and in the test file.
 const PUBLISHED_COUNTS: [u64; 2] = [5_000, 1_000];
 
-/// Makes sure that every image has a label of a class and, where there are as many images as were
-/// published, that there are as many of each class.
+/// Checks that every image has a valid label and that a set of the published size has the published
+/// number of images of each class.
 pub(crate) fn check(files: &DataFiles) -> Result<(), Error> {
     for (paths, published) in [&files.train, &files.test].into_iter().zip(PUBLISHED_COUNTS) {
         let mut counts = ClassCounts::default();
@@ -34,7 +34,7 @@ pub(crate) fn check(files: &DataFiles) -> Result<(), Error> {
     Ok(())
 }
 
-/// Counts the labels in whole records. Gives the first that is of no class, with the number of its image.
+/// Counts the labels of all records. Returns the first invalid label, with the index of its image.
 fn count(mut records: impl Read, counts: &mut ClassCounts) -> io::Result<Option<(u64, u8)>> {
     for image in 0.. {
         let mut label = [0];
@@ -54,7 +54,7 @@ fn count(mut records: impl Read, counts: &mut ClassCounts) -> io::Result<Option<
     Ok(None)
 }
 
-/// The first class of which a set of published size has another number of images.
+/// The first class with another number of images than published, in a set of the published size.
 fn first_mismatch(counts: &ClassCounts, published: u64) -> Option<(usize, u64)> {
     let is_reduced = counts.iter().sum::<u64>() != published * counts.len() as u64;
     let mismatch = counts.iter().copied().enumerate().find(|(_, count)| *count != published);
@@ -68,7 +68,7 @@ mod tests {
     fn records(labels: &[u8]) -> Vec<u8> {
         let record = |label: &u8| {
             let mut record = vec![*label];
-            // Pixels that would be wrong labels.
+            // Pixel values that would be invalid labels.
             record.resize(usize::try_from(RECORD_BYTES).unwrap(), 255);
             record
         };
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_counted_by_class_and_others_are_found() {
+    fn labels_are_counted_by_class_and_invalid_ones_found() {
         let mut counts = ClassCounts::default();
         assert_eq!(count(&records(&[0, 9, 3, 9])[..], &mut counts).unwrap(), None);
         assert_eq!(counts, [1, 0, 0, 1, 0, 0, 0, 0, 0, 2]);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_set_of_published_size_must_have_the_published_classes() {
+    fn only_a_set_of_published_size_must_match_published_counts() {
         assert_eq!(first_mismatch(&[5_000; 10], 5_000), None);
         assert_eq!(first_mismatch(&[600; 10], 5_000), None);
         let mut moved = [5_000; 10];

@@ -1,8 +1,7 @@
-//! Data sets on disk: where their files lie, whether they are whole, and whether they are what they
-//! should be. Workers and the command line look at them in the same way.
+//! Data sets on disk: finds and verifies their files. Workers and the command line share this code.
 //!
-//! [`find`] is cheap: it looks at names, headers and lengths, so that a worker can say what it has
-//! when it joins. [`verify`] reads everything. Decoding is the business of `rheo-train`.
+//! [`find`] is cheap: it reads only names, headers and lengths, so that a worker can list its data sets
+//! when it joins. [`verify`] reads everything. `rheo-train` decodes the data.
 
 mod error;
 mod file;
@@ -19,37 +18,38 @@ pub use error::Error;
 pub use file::{fill, open};
 pub use verify::verify;
 
-/// Bytes of an image of CIFAR-10 with its label.
+/// The size of an image of CIFAR-10 with its label, in bytes.
 const RECORD_BYTES: u64 = 1 + 3 * 32 * 32;
 
-/// Side of an image of MNIST.
+/// The width and height of an image of MNIST, in pixels.
 const IMAGE_SIDE: u32 = 28;
 
 /// The files of the splits of a text.
 const TEXT_FILES: [&str; 3] = ["train.txt", "valid.txt", "test.txt"];
 
-/// What the names of these files may begin with.
+/// The optional prefix of the names of these files.
 const TEXT_PREFIX: &str = "ptb.";
 
-/// The files of a data set, in the order in which they are read.
+/// The files of a data set, in reading order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataFiles {
-    /// Of MNIST images and labels, of CIFAR-10 one or more files of records, of a text one file.
+    /// Training files: of MNIST images and labels, of CIFAR-10 one or more files of records, of a
+    /// text one file.
     pub train: Vec<PathBuf>,
-    /// Of a text, what is validated on.
+    /// Validation files, only of a text.
     pub validation: Vec<PathBuf>,
-    /// What is tested with.
+    /// Test files.
     pub test: Vec<PathBuf>,
 }
 
 impl DataFiles {
-    /// All of them.
+    /// All files.
     pub fn all(&self) -> impl Iterator<Item = &PathBuf> {
         self.train.iter().chain(&self.validation).chain(&self.test)
     }
 }
 
-/// The files of `set` in `directory`, plain or compressed by gzip.
+/// Finds the files of `set` in `directory`, plain or compressed by gzip.
 pub fn files(set: DataSet, directory: Option<&Path>) -> Result<DataFiles, Error> {
     let directory = directory.ok_or(Error::NoDirectory { set })?;
     let searched = search_directories(set, directory);
@@ -75,7 +75,7 @@ pub fn files(set: DataSet, directory: Option<&Path>) -> Result<DataFiles, Error>
     }
 }
 
-/// The directories in which the files of `set` may lie, if `directory` was named.
+/// The directories to search for files of `set`, given the data directory.
 fn search_directories(set: DataSet, directory: &Path) -> Vec<PathBuf> {
     let mut directories = vec![directory.to_owned(), directory.join(set.name())];
     if set == DataSet::Cifar10 {
@@ -97,8 +97,8 @@ fn find_text(name: &'static str, searched: &[PathBuf]) -> Result<PathBuf, Error>
     found.ok_or_else(|| Error::NoText { name, searched: searched.to_vec() })
 }
 
-/// Files of CIFAR-10, all from the first directory that has the first of them. A reduced set has fewer
-/// of them.
+/// Finds files of CIFAR-10, all in the first directory that has the first file. A reduced set has fewer
+/// files.
 fn find_batches(names: &[&'static str], searched: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let set = DataSet::Cifar10;
     let mut home = None;
@@ -113,14 +113,14 @@ fn find_batches(names: &[&'static str], searched: &[PathBuf]) -> Result<Vec<Path
     let found: Result<Vec<_>, _> = names.iter().map(|name| file::find(&home, name)).collect();
     let found = found?;
     let there = found.iter().take_while(|path| path.is_some()).count();
-    // A gap is no reduced set: a file was lost.
+    // A gap means a lost file, not a reduced set.
     if found[there..].iter().any(Option::is_some) {
         return Err(Error::NoFile { set, name: names[there], searched: home });
     }
     Ok(found.into_iter().flatten().collect())
 }
 
-/// `set` in `directory`, if its files are there and as long as they say.
+/// Finds `set` in `directory`, and checks that its files exist and have the expected lengths.
 pub fn find(set: DataSet, directory: Option<&Path>) -> Result<AvailableDataset, Error> {
     let files = files(set, directory)?;
     let [train, test] = match set {
@@ -138,7 +138,7 @@ pub fn find(set: DataSet, directory: Option<&Path>) -> Result<AvailableDataset, 
     Ok(AvailableDataset { set: set.name().to_owned(), sizes: set.parts(train, test) })
 }
 
-/// How many images a pair of files of MNIST has.
+/// The number of images in a pair of MNIST files.
 fn count_images(pair: &[PathBuf]) -> Result<u64, Error> {
     let [images, labels] = pair else { return Ok(0) };
     let count = file::count_items(images, &[IMAGE_SIDE, IMAGE_SIDE])?;
@@ -149,7 +149,7 @@ fn count_images(pair: &[PathBuf]) -> Result<u64, Error> {
     Ok(count)
 }
 
-/// How many images files of CIFAR-10 have.
+/// The number of images in files of CIFAR-10.
 fn count_records(files: &[PathBuf]) -> Result<u64, Error> {
     let mut count = 0;
     for path in files {
@@ -164,8 +164,8 @@ fn count_records(files: &[PathBuf]) -> Result<u64, Error> {
     Ok(count)
 }
 
-/// What tells whether something has changed about `set` in `directory`: length and time of every
-/// file that it could have.
+/// The lengths and modification times of all possible files of `set` in `directory`, which reveal
+/// changes.
 pub fn fingerprint(set: DataSet, directory: &Path) -> Vec<Option<(u64, Option<SystemTime>)>> {
     let names: Vec<String> = match set {
         DataSet::Mnist => MNIST.files().map(|file| file.name.to_owned()).into(),

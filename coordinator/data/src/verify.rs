@@ -1,4 +1,4 @@
-//! Reads all of a data set, and compares what was published with what is there.
+//! Verification of a whole data set against the published one.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,15 +8,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Error, files, find, labels, open};
 
-/// Makes sure that `set` in `directory` is whole, and the published one where it is as long as that: a
-/// reduced set of one's own is as good as any.
+/// Checks that `set` in `directory` is complete, and that files of the published length have the
+/// published content. Reduced sets of users are accepted.
 pub fn verify(set: DataSet, directory: Option<&Path>) -> Result<(), Error> {
     find(set, directory)?;
     let files = files(set, directory)?;
     if set == DataSet::Cifar10 {
         return labels::check(&files);
     }
-    // In the order of the files.
+    // In the order of `files`.
     let published: Vec<DataFile> = match set {
         DataSet::Mnist => MNIST.files().into(),
         DataSet::Cifar10 | DataSet::Text => Vec::new(),
@@ -33,7 +33,7 @@ pub fn verify(set: DataSet, directory: Option<&Path>) -> Result<(), Error> {
     Ok(())
 }
 
-/// How much a file holds, and the SHA-256 of that.
+/// The uncompressed length of a file, and the SHA-256 of its content.
 fn digest(path: &Path) -> io::Result<(u64, String)> {
     let mut content = open(path)?;
     let mut hasher = Sha256::new();
