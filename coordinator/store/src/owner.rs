@@ -58,7 +58,7 @@ pub enum Error {
     Foreign {
         /// The directory.
         root: PathBuf,
-        /// Its owner.
+        /// The owner of the directory.
         owner: Box<StorageOwner>,
     },
     /// This state is a copy, and the original still exists.
@@ -69,7 +69,7 @@ pub enum Error {
     Copied {
         /// The directory.
         root: PathBuf,
-        /// Its owner.
+        /// The owner of the directory.
         owner: Box<StorageOwner>,
     },
     /// The directory has no owner and is not empty.

@@ -10,7 +10,7 @@ pub(super) const COLUMNS: [Column; 7] = [
         "connectivity",
         ColumnType::Str,
         "",
-        "`isolated`: the neurons do not hear each other; `interacting`: they do",
+        "`isolated`: neurons without recurrent input; `interacting`: with it",
     ),
     required("neuron", ColumnType::U32, "", "the neuron, from 0"),
     required("xi", ColumnType::F64, "", "strength of the drive"),

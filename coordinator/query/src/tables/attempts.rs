@@ -34,8 +34,8 @@ pub(super) const COLUMNS: [Column; 18] = [
     optional("node", ColumnType::Str, "", "node of the cluster that it ran on"),
     optional("partition", ColumnType::Str, "", "partition, queue or namespace of the job"),
     required("version", ColumnType::Str, "", "version of its `rheo-worker`"),
-    required("started", ColumnType::Time, "", "when the attempt was leased"),
-    required("ended", ColumnType::Time, "", "when it ended"),
+    required("started", ColumnType::Time, "", "time of the lease"),
+    required("ended", ColumnType::Time, "", "time of the end"),
     required("wall_s", ColumnType::F64, "s", "time from `started` to `ended`"),
     optional("first_epoch", ColumnType::I32, "", "first epoch it committed, if any"),
     optional("last_epoch", ColumnType::I32, "", "last epoch it committed, if any"),
@@ -46,7 +46,7 @@ pub(super) const COLUMNS: [Column; 18] = [
         "",
         "blake3 digest of its last checkpoint, hexadecimal",
     ),
-    optional("error", ColumnType::Str, "", "what went wrong, if anything did"),
+    optional("error", ColumnType::Str, "", "the error, if any"),
 ];
 
 /// One row of `attempts`.
@@ -76,7 +76,7 @@ pub struct AttemptRow {
     pub epochs: Option<(i32, i32)>,
     /// The number of accepted commits.
     pub commits: u64,
-    /// Its last checkpoint.
+    /// The last checkpoint.
     pub checkpoint: Option<Digest>,
     /// The error, if any.
     pub error: Option<String>,

@@ -7,7 +7,7 @@ pub(super) const COLUMNS: [Column; 8] = [
     EPOCH,
     VARIANT,
     required("stage", ColumnType::Str, "", "`init` or `trained`"),
-    required("index", ColumnType::U32, "", "which eigenvalue, from 0"),
+    required("index", ColumnType::U32, "", "number of the eigenvalue, from 0"),
     required("re", ColumnType::F64, "", "real part"),
     required("im", ColumnType::F64, "", "imaginary part"),
     required(

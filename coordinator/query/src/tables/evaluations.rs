@@ -21,7 +21,7 @@ pub(super) const COLUMNS: [Column; 16] = [
         "repetition",
         ColumnType::U32,
         "",
-        "which repetition of a perturbation that draws noise",
+        "number of the repetition of a random perturbation",
     ),
     required(
         "shape_mode",

@@ -6,14 +6,14 @@ use super::{Column, ColumnType, EPOCH, VARIANT, optional, required};
 pub(super) const COLUMNS: [Column; 13] = [
     EPOCH,
     VARIANT,
-    required("protocol", ColumnType::Str, "", "how long the drive lasts: `short` or `long`"),
+    required("protocol", ColumnType::Str, "", "duration of the drive: `short` or `long`"),
     required(
         "connectivity",
         ColumnType::Str,
         "",
-        "`isolated`: the neurons do not hear each other; `interacting`: they do",
+        "`isolated`: neurons without recurrent input; `interacting`: with it",
     ),
-    required("scope", ColumnType::Str, "", "what is fitted: `all_xi`, `per_xi` or `per_neuron`"),
+    required("scope", ColumnType::Str, "", "data of the fit: `all_xi`, `per_xi` or `per_neuron`"),
     optional("neuron", ColumnType::U32, "", "the neuron, for `per_neuron`"),
     optional("xi", ColumnType::F64, "", "strength of the drive, unless all are fitted together"),
     required(

@@ -6,12 +6,12 @@ use super::{Column, ColumnType, EPOCH, VARIANT, required};
 pub(super) const COLUMNS: [Column; 11] = [
     EPOCH,
     VARIANT,
-    required("protocol", ColumnType::Str, "", "how long the drive lasts: `short` or `long`"),
+    required("protocol", ColumnType::Str, "", "duration of the drive: `short` or `long`"),
     required(
         "connectivity",
         ColumnType::Str,
         "",
-        "`isolated`: the neurons do not hear each other; `interacting`: they do",
+        "`isolated`: neurons without recurrent input; `interacting`: with it",
     ),
     required(
         "group",
@@ -19,7 +19,7 @@ pub(super) const COLUMNS: [Column; 11] = [
         "",
         "the neurons: `all`, or by the sign of their alpha `alpha_le_0`, `alpha_gt_0`",
     ),
-    required("group_size", ColumnType::U32, "", "how many neurons are in the group"),
+    required("group_size", ColumnType::U32, "", "number of neurons in the group"),
     required("xi", ColumnType::F64, "", "strength of the drive"),
     required("t", ColumnType::U32, "steps", "the step, from 0"),
     required("drive", ColumnType::F64, "", "the drive at this step"),

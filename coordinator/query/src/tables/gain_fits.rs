@@ -5,7 +5,7 @@ use super::{Column, ColumnType, EPOCH, VARIANT, required};
 pub(super) const COLUMNS: [Column; 10] = [
     EPOCH,
     VARIANT,
-    required("quantity", ColumnType::Str, "", "what is fitted: `n` or `s` of `gain_scaling`"),
+    required("quantity", ColumnType::Str, "", "the fitted quantity: `n` or `s` of `gain_scaling`"),
     required("form", ColumnType::Str, "", "`power`: a xi^-b + c; `exponential`: a exp(-b xi) + c"),
     required("a", ColumnType::F64, "", "the factor a"),
     required("b", ColumnType::F64, "", "the exponent or rate b"),

@@ -5,7 +5,12 @@ use super::{Column, ColumnType, EPOCH, VARIANT, required};
 pub(super) const COLUMNS: [Column; 6] = [
     EPOCH,
     VARIANT,
-    required("kind", ColumnType::Str, "", "with respect to what: `hidden`, `controller` or `w_hh`"),
+    required(
+        "kind",
+        ColumnType::Str,
+        "",
+        "variable of the gradient: `hidden`, `controller` or `w_hh`",
+    ),
     required(
         "t",
         ColumnType::U32,

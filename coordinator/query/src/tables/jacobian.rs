@@ -32,5 +32,5 @@ pub(super) const COLUMNS: [Column; 9] = [
         "",
         "the norm of the published code, max over j of abs(sum over i); null for `total`",
     ),
-    required("samples", ColumnType::U32, "", "how many test sequences the norms are the mean of"),
+    required("samples", ColumnType::U32, "", "number of averaged test sequences"),
 ];

@@ -15,7 +15,7 @@ use crate::packed_rows;
 pub(super) const COLUMNS: [Column; 5] = [
     required("attempt", ColumnType::U32, "", "number of the attempt, from 1"),
     required("line", ColumnType::U32, "", "counts the lines of the attempt, from 1"),
-    required("time", ColumnType::Time, "", "when it was written, by the clock of the worker"),
+    required("time", ColumnType::Time, "", "time of the line, by the clock of the worker"),
     required("level", ColumnType::Str, "", "`error`, `warn` or `info`"),
     required("message", ColumnType::Str, "", "its text"),
 ];

@@ -5,8 +5,8 @@ use super::{Column, ColumnType, EPOCH, VARIANT, required};
 pub(super) const COLUMNS: [Column; 7] = [
     EPOCH,
     VARIANT,
-    required("lag", ColumnType::U32, "steps", "by how much the input is older than the state"),
-    required("dimension", ColumnType::U32, "", "how many components of the state are looked at"),
+    required("lag", ColumnType::U32, "steps", "delay of the state relative to the input"),
+    required("dimension", ColumnType::U32, "", "number of components of the state that are used"),
     required(
         "nats",
         ColumnType::F64,
@@ -14,5 +14,5 @@ pub(super) const COLUMNS: [Column; 7] = [
         "mutual information of input and state, mean over sequences",
     ),
     required("std", ColumnType::F64, "nats", "its standard deviation over sequences"),
-    required("sequences", ColumnType::U32, "", "how many sequences"),
+    required("sequences", ColumnType::U32, "", "number of averaged sequences"),
 ];

@@ -30,7 +30,7 @@ pub(super) const COLUMNS: [Column; 43] = [
         "`completed`, `diverged`, `pruned`, `cancelled` or `failed`",
     ),
     optional("objective", ColumnType::F64, "", "final value of the metric of the sweep"),
-    required("swept", ColumnType::Str, "JSON", "the values that the sweep gave to its parameters"),
+    required("swept", ColumnType::Str, "JSON", "swept values of the parameters"),
     required(
         "config",
         ColumnType::Config,
@@ -80,15 +80,15 @@ pub(super) const COLUMNS: [Column; 43] = [
     optional("split_seed", ColumnType::U64, "", "seed of the split into training and validation"),
     optional("task_seed", ColumnType::U64, "", "seed of generated data"),
     required("attempts", ColumnType::U32, "", "attempts so far"),
-    optional("started", ColumnType::Time, "", "when its first attempt was leased"),
-    required("ended", ColumnType::Time, "", "when it ended"),
+    optional("started", ColumnType::Time, "", "time of the first lease"),
+    required("ended", ColumnType::Time, "", "time of the end"),
     optional("wall_s", ColumnType::F64, "s", "time of training and evaluation, over all attempts"),
-    optional("device", ColumnType::Str, "", "where it ran last, such as `cpu`"),
+    optional("device", ColumnType::Str, "", "device of the last attempt, such as `cpu`"),
     optional(
         "kernel",
         ColumnType::Str,
         "",
-        "what computed the network: an instruction set, `libtorch` or `autograd`",
+        "execution backend of the network: an instruction set, `libtorch` or `autograd`",
     ),
     optional("host", ColumnType::Str, "", "name of the machine of its last attempt"),
     optional("worker", ColumnType::Str, "", "id of the worker of its last attempt"),
@@ -99,7 +99,7 @@ pub(super) const COLUMNS: [Column; 43] = [
         "",
         "blake3 digest of its last checkpoint, hexadecimal",
     ),
-    optional("error", ColumnType::Str, "", "why it failed or where it diverged"),
+    optional("error", ColumnType::Str, "", "the error, or the position of the divergence"),
 ];
 
 /// One row of `trials`.
@@ -133,7 +133,7 @@ pub struct TrialRow {
     pub worker: Option<WorkerId>,
     /// The version of that worker.
     pub version: Option<String>,
-    /// Its last checkpoint.
+    /// The last checkpoint.
     pub checkpoint: Option<Digest>,
     /// The error, or the position of the divergence.
     pub error: Option<String>,

@@ -31,13 +31,18 @@ const COLUMNS: [Column; 19] = [
         "",
         "`corrected`: by our formulas; `released`: as the published code computes it",
     ),
-    required("quantity", ColumnType::Str, "", "what is compared: `alpha` of `fractional_fits`"),
-    required("protocol", ColumnType::Str, "", "how long the drive lasts: `short` or `long`"),
+    required(
+        "quantity",
+        ColumnType::Str,
+        "",
+        "the compared quantity: `alpha` of `fractional_fits`",
+    ),
+    required("protocol", ColumnType::Str, "", "duration of the drive: `short` or `long`"),
     required(
         "connectivity",
         ColumnType::Str,
         "",
-        "`isolated`: the neurons do not hear each other; `interacting`: they do",
+        "`isolated`: neurons without recurrent input; `interacting`: with it",
     ),
     required("group_a", ColumnType::Str, "", "`task.kind` of one group"),
     required("group_b", ColumnType::Str, "", "`task.kind` of the other"),
@@ -54,18 +59,8 @@ const COLUMNS: [Column; 19] = [
     ),
     required("df", ColumnType::F64, "", "its degrees of freedom, `seeds_a` + `seeds_b` - 2"),
     required("p", ColumnType::F64, "", "two-sided probability of a t as far from 0"),
-    required(
-        "swept_a",
-        ColumnType::Str,
-        "JSON",
-        "the values that a sweep gave to parameters of group a",
-    ),
-    required(
-        "swept_b",
-        ColumnType::Str,
-        "JSON",
-        "the values that a sweep gave to parameters of group b",
-    ),
+    required("swept_a", ColumnType::Str, "JSON", "swept values of group a"),
+    required("swept_b", ColumnType::Str, "JSON", "swept values of group b"),
 ];
 
 /// A scope is one sweep, or '' for all sweeps, which is kept only if the two groups span several.

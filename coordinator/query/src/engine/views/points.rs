@@ -28,7 +28,12 @@ pub(super) const VIEW: SqlView = SqlView {
 const COLUMNS: [Column; 17] = [
     required("sweep", ColumnType::Str, "", "the sweep"),
     required("point", ColumnType::U64, "", "the point, counted from 0 in its sweep"),
-    required("rank", ColumnType::U64, "", "its place among the points of its sweep; 1 is the best"),
+    required(
+        "rank",
+        ColumnType::U64,
+        "",
+        "rank among the points of its sweep, from 1 for the best",
+    ),
     required(
         "outcome",
         ColumnType::Str,
@@ -36,10 +41,10 @@ const COLUMNS: [Column; 17] = [
         "`completed`: all its seeds are; `provisional`: some are, others are missing; `pruned`, \
          `diverged`, `failed`: one of them is; `unfinished`: none has come to a result",
     ),
-    required("seeds", ColumnType::U32, "", "how many seeds the sweep asks for at each point"),
-    required("completed", ColumnType::U32, "", "how many of them have completed"),
-    required("diverged", ColumnType::U32, "", "how many diverged"),
-    required("failed", ColumnType::U32, "", "how many failed"),
+    required("seeds", ColumnType::U32, "", "number of seeds per point that the sweep requests"),
+    required("completed", ColumnType::U32, "", "number of completed seeds"),
+    required("diverged", ColumnType::U32, "", "number of diverged seeds"),
+    required("failed", ColumnType::U32, "", "number of failed seeds"),
     optional(
         "mean",
         ColumnType::F64,
@@ -64,7 +69,7 @@ const COLUMNS: [Column; 17] = [
     ),
     required("task", ColumnType::Str, "", "`task.kind`"),
     required("net", ColumnType::Str, "", "`network.kind`"),
-    required("swept", ColumnType::Str, "JSON", "the values that the sweep gave to its parameters"),
+    required("swept", ColumnType::Str, "JSON", "swept values of the parameters"),
 ];
 
 /// A completed trial without the metric counts as NaN, so that the mean is NaN; SQL would skip a
@@ -111,8 +116,8 @@ fn standing_fields() -> Fields {
     .collect()
 }
 
-/// `standing(sweep, completed, pruned, diverged, failed, mean)`: a struct of the outcome, the place of
-/// the outcome, the seeds that are asked for and a score that is the lower the better the mean is.
+/// The function `standing(sweep, completed, pruned, diverged, failed, mean)`: a struct of the outcome,
+/// its rank among outcomes, the number of requested seeds, and a score that is lower for a better mean.
 pub(super) fn function(ranking_rules: &BTreeMap<SweepName, RankingRule>) -> ScalarUDF {
     let ranking_rules: BTreeMap<String, RankingRule> =
         ranking_rules.iter().map(|(name, rule)| (name.to_string(), *rule)).collect();

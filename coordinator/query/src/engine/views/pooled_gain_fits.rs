@@ -35,20 +35,20 @@ const COLUMNS: [Column; 14] = [
         "",
         "`corrected`: the least squares fit; `released`: as the published code searches it",
     ),
-    required("quantity", ColumnType::Str, "", "what is fitted: the mean over seeds of `n` or `s`"),
+    required(
+        "quantity",
+        ColumnType::Str,
+        "",
+        "the fitted quantity: the mean over seeds of `n` or `s`",
+    ),
     required("form", ColumnType::Str, "", "`power`: a xi^-b + c; `exponential`: a exp(-b xi) + c"),
     required("a", ColumnType::F64, "", "the factor a"),
     required("b", ColumnType::F64, "", "the exponent or rate b"),
     required("c", ColumnType::F64, "", "the constant c"),
     required("rmse", ColumnType::F64, "", "root of the mean squared residual"),
     required("r2", ColumnType::F64, "", "share of the variance that the curve explains"),
-    required(
-        "pooled_seeds",
-        ColumnType::U32,
-        "",
-        "how many seeds the fitted values are the mean of",
-    ),
-    required("swept", ColumnType::Str, "JSON", "the values that a sweep gave to their parameters"),
+    required("pooled_seeds", ColumnType::U32, "", "number of averaged seeds"),
+    required("swept", ColumnType::Str, "JSON", "swept values of the trials"),
 ];
 
 /// A scope is one sweep, or '' for all sweeps, which is kept only if a group spans several. Strengths

@@ -30,7 +30,7 @@ const COLUMNS: [Column; 19] = [
         "",
         "`own`: gain and saturation as the network sets them; `frozen`: fixed at their mean",
     ),
-    required("levels", ColumnType::U32, "", "how many levels the curve has"),
+    required("levels", ColumnType::U32, "", "number of levels of the curve"),
     required("lowest", ColumnType::F64, "", "the lowest of them"),
     required("highest", ColumnType::F64, "", "the highest of them"),
     optional(

@@ -97,7 +97,7 @@ async fn each_onset_frequency_and_mode_has_its_own_curve() {
 }
 
 #[tokio::test]
-async fn a_single_level_is_its_mean_and_needs_clean_accuracy_for_an_index() {
+async fn a_single_level_has_an_index_only_with_clean_accuracy() {
     let frozen = EvaluationRow { shape_mode: "frozen".to_owned(), ..cell("rotation", 45.0, 0.2) };
     let fixture = fixture(vec![cell("none", 0.0, 0.8), cell("rotation", 45.0, 0.2), frozen]);
     let sql = "SELECT shape_mode, levels, mean_accuracy, index FROM robustness ORDER BY shape_mode";
