@@ -50,12 +50,12 @@ pub(crate) const STAGING: &str = ".staging";
 /// The functions block on disk and network. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    kind: Storage,
+    kind: DatasetStorage,
     register: Arc<IntegrityRegister>,
 }
 
 #[derive(Debug, Clone)]
-enum Storage {
+enum DatasetStorage {
     Directory(Arc<DirectoryDataset>),
     Bucket(Arc<BucketDataset>),
 }
@@ -89,41 +89,41 @@ pub(crate) enum PartSource {
 impl Dataset {
     /// Creates a dataset in the directory `root`. Writing the first part creates the directory.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self::of(Storage::Directory(Arc::new(DirectoryDataset::new(root))))
+        Self::of(DatasetStorage::Directory(Arc::new(DirectoryDataset::new(root))))
     }
 
     /// Creates a dataset in an object store, whose requests run on `runtime`. `url` is for messages.
     pub fn in_bucket(store: Arc<dyn ObjectStore>, url: String, runtime: Handle) -> Self {
-        Self::of(Storage::Bucket(Arc::new(BucketDataset::new(store, url, runtime))))
+        Self::of(DatasetStorage::Bucket(Arc::new(BucketDataset::new(store, url, runtime))))
     }
 
-    fn of(kind: Storage) -> Self {
+    fn of(kind: DatasetStorage) -> Self {
         Self { kind, register: Arc::default() }
     }
 
     /// The path or URL, for messages and other readers.
     pub fn location(&self) -> String {
         match &self.kind {
-            Storage::Directory(directory) => {
+            DatasetStorage::Directory(directory) => {
                 // Without the slash that ends the path of a root.
                 directory.root().components().collect::<PathBuf>().display().to_string()
             }
-            Storage::Bucket(bucket) => bucket.url().to_owned(),
+            DatasetStorage::Bucket(bucket) => bucket.url().to_owned(),
         }
     }
 
     pub(crate) fn source(&self) -> PartSource {
         match &self.kind {
-            Storage::Directory(directory) => PartSource::Directory(directory.root()),
-            Storage::Bucket(bucket) => PartSource::Bucket(bucket.store()),
+            DatasetStorage::Directory(directory) => PartSource::Directory(directory.root()),
+            DatasetStorage::Bucket(bucket) => PartSource::Bucket(bucket.store()),
         }
     }
 
     /// Whether any file exists in the folders of the tables.
     pub fn has_parts(&self) -> Result<bool, Error> {
         match &self.kind {
-            Storage::Directory(directory) => Ok(directory.has_parts()),
-            Storage::Bucket(bucket) => bucket.has_parts(),
+            DatasetStorage::Directory(directory) => Ok(directory.has_parts()),
+            DatasetStorage::Bucket(bucket) => bucket.has_parts(),
         }
     }
 
@@ -131,8 +131,8 @@ impl Dataset {
     /// journal.
     pub fn pin(&self) -> Pin {
         match &self.kind {
-            Storage::Directory(directory) => directory.pin(),
-            Storage::Bucket(bucket) => bucket.pin(),
+            DatasetStorage::Directory(directory) => directory.pin(),
+            DatasetStorage::Bucket(bucket) => bucket.pin(),
         }
     }
 
@@ -160,16 +160,16 @@ impl Dataset {
             trials: TrialRanges::default(),
         };
         match &self.kind {
-            Storage::Directory(directory) => directory.write_part(part, rows),
-            Storage::Bucket(bucket) => bucket.write_part(part, rows),
+            DatasetStorage::Directory(directory) => directory.write_part(part, rows),
+            DatasetStorage::Bucket(bucket) => bucket.write_part(part, rows),
         }
     }
 
     /// The files that look like parts, but whose rows the journal does not know.
     pub fn unknown_files(&self, known: &JournalContents) -> Result<Vec<String>, Error> {
         match &self.kind {
-            Storage::Directory(directory) => directory.unknown_files(known),
-            Storage::Bucket(bucket) => bucket.unknown_files(known),
+            DatasetStorage::Directory(directory) => directory.unknown_files(known),
+            DatasetStorage::Bucket(bucket) => bucket.unknown_files(known),
         }
     }
 
@@ -179,8 +179,8 @@ impl Dataset {
     /// be called once, before the first write.
     pub fn recover(&self, known: &JournalContents, aside: &str) -> Result<RecoveryReport, Error> {
         let recovered = match &self.kind {
-            Storage::Directory(directory) => directory.recover(known, aside),
-            Storage::Bucket(bucket) => bucket.recover(known, aside),
+            DatasetStorage::Directory(directory) => directory.recover(known, aside),
+            DatasetStorage::Bucket(bucket) => bucket.recover(known, aside),
         }?;
         for damaged in &recovered.damaged {
             self.register.add(damaged);
@@ -192,8 +192,8 @@ impl Dataset {
     /// [`Error::Busy`] while a query is pinned.
     pub fn reconcile(&self, known: &JournalContents, aside: &str) -> Result<RecoveryReport, Error> {
         match &self.kind {
-            Storage::Directory(directory) => directory.reconcile(known, aside),
-            Storage::Bucket(bucket) => bucket.reconcile(known, aside),
+            DatasetStorage::Directory(directory) => directory.reconcile(known, aside),
+            DatasetStorage::Bucket(bucket) => bucket.reconcile(known, aside),
         }
     }
 
@@ -211,8 +211,10 @@ impl Dataset {
         retractions: &[Retraction],
     ) -> Result<Option<Compaction>, Error> {
         let compacted = match &self.kind {
-            Storage::Directory(directory) => directory.compact(table, sweep, parts, retractions),
-            Storage::Bucket(bucket) => bucket.compact(table, sweep, parts, retractions),
+            DatasetStorage::Directory(directory) => {
+                directory.compact(table, sweep, parts, retractions)
+            }
+            DatasetStorage::Bucket(bucket) => bucket.compact(table, sweep, parts, retractions),
         };
         if let Err(Error::Damaged(damaged)) = &compacted {
             self.register.add(damaged);
@@ -223,16 +225,16 @@ impl Dataset {
     /// Makes a journaled compaction visible to readers in place.
     pub fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
         match &self.kind {
-            Storage::Directory(directory) => directory.publish(compaction),
-            Storage::Bucket(bucket) => bucket.publish(compaction),
+            DatasetStorage::Directory(directory) => directory.publish(compaction),
+            DatasetStorage::Bucket(bucket) => bucket.publish(compaction),
         }
     }
 
     /// Removes the files of `parts` of deleted sweeps. Refused while a query is pinned.
     pub fn remove_parts(&self, parts: &[Part]) -> Result<(), Error> {
         match &self.kind {
-            Storage::Directory(directory) => directory.remove_parts(parts),
-            Storage::Bucket(bucket) => bucket.remove_parts(parts),
+            DatasetStorage::Directory(directory) => directory.remove_parts(parts),
+            DatasetStorage::Bucket(bucket) => bucket.remove_parts(parts),
         }?;
         // A new sweep of the same name must not inherit the damage.
         for part in parts {
@@ -244,8 +246,8 @@ impl Dataset {
     /// Finishes published compactions, unless a query is pinned; then a later call does.
     pub fn clear_retired(&self) -> Result<(), Error> {
         match &self.kind {
-            Storage::Directory(directory) => directory.clear_retired(),
-            Storage::Bucket(bucket) => bucket.clear_retired(),
+            DatasetStorage::Directory(directory) => directory.clear_retired(),
+            DatasetStorage::Bucket(bucket) => bucket.clear_retired(),
         }
     }
 }
@@ -255,8 +257,8 @@ impl Dataset {
     /// have its number of rows.
     pub fn inspect(&self, part: &Part) -> Result<(), Error> {
         let inspected = match &self.kind {
-            Storage::Directory(directory) => directory.inspect(part),
-            Storage::Bucket(bucket) => bucket.inspect(part),
+            DatasetStorage::Directory(directory) => directory.inspect(part),
+            DatasetStorage::Bucket(bucket) => bucket.inspect(part),
         };
         self.register.note(part, inspected)
     }
@@ -267,8 +269,8 @@ impl Dataset {
             return Ok(());
         }
         self.register.once(part, || match &self.kind {
-            Storage::Directory(directory) => directory.inspect(part),
-            Storage::Bucket(bucket) => bucket.inspect(part),
+            DatasetStorage::Directory(directory) => directory.inspect(part),
+            DatasetStorage::Bucket(bucket) => bucket.inspect(part),
         })
     }
 
@@ -298,8 +300,8 @@ impl Dataset {
     /// The `parts` whose files are missing or have another size.
     pub fn find_absent(&self, parts: &[Part]) -> Result<Vec<DamagedPart>, Error> {
         let absent = match &self.kind {
-            Storage::Directory(directory) => directory.find_absent(parts),
-            Storage::Bucket(bucket) => bucket.find_absent(parts),
+            DatasetStorage::Directory(directory) => directory.find_absent(parts),
+            DatasetStorage::Bucket(bucket) => bucket.find_absent(parts),
         }?;
         self.register.note_absent(parts, &absent);
         Ok(absent)
@@ -307,14 +309,14 @@ impl Dataset {
 
     /// Whether the files are in a directory, so that listing them needs no object store.
     pub fn is_local(&self) -> bool {
-        matches!(self.kind, Storage::Directory(_))
+        matches!(self.kind, DatasetStorage::Directory(_))
     }
 
     /// Whether the directory is missing or empty, as when a disk is not mounted.
     pub fn is_gone(&self) -> bool {
         match &self.kind {
-            Storage::Directory(directory) => directory.is_gone(),
-            Storage::Bucket(_) => false,
+            DatasetStorage::Directory(directory) => directory.is_gone(),
+            DatasetStorage::Bucket(_) => false,
         }
     }
 
@@ -327,8 +329,8 @@ impl Dataset {
     /// name. Returns the new path, if there was a file.
     pub fn set_aside(&self, part: &Part, suffix: &str) -> Result<Option<String>, Error> {
         let moved = match &self.kind {
-            Storage::Directory(directory) => directory.set_aside(part, suffix),
-            Storage::Bucket(bucket) => bucket.set_damaged_aside(part, suffix),
+            DatasetStorage::Directory(directory) => directory.set_aside(part, suffix),
+            DatasetStorage::Bucket(bucket) => bucket.set_damaged_aside(part, suffix),
         }?;
         self.register.forget(part);
         Ok(moved)

@@ -31,7 +31,7 @@ impl Visitor for RowEncoder<'_> {
 
     fn visit<R: Serialize>(&mut self, table: Table, rows: &[R]) -> Result<(), Error> {
         #[derive(Serialize)]
-        struct Measured<'a, R> {
+        struct KeyedRow<'a, R> {
             #[serde(flatten)]
             keys: &'a TrialKeys,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ impl Visitor for RowEncoder<'_> {
         let variant = matches!(table, Table::Epochs | Table::Evaluations | Table::Shapes)
             .then_some(Variant::Corrected);
         let keys = self.keys;
-        let rows: Vec<_> = rows.iter().map(|row| Measured { keys, variant, row }).collect();
+        let rows: Vec<_> = rows.iter().map(|row| KeyedRow { keys, variant, row }).collect();
         self.batches.push(batch::encode_stream(table, to_arrow(table, &rows)?)?);
         Ok(())
     }

@@ -21,7 +21,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use table::Table;
+use table::TextTable;
 
 /// An output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub struct ResultWriter<W: Write + Send> {
 }
 
 enum FormatWriter<W: Write + Send> {
-    Table(W, Box<Table>),
+    Table(W, Box<TextTable>),
     Csv(Box<arrow::csv::Writer<W>>),
     Json(JsonWriter<W, JsonArray>),
     JsonLines(JsonWriter<W, LineDelimited>),
@@ -98,7 +98,7 @@ impl<W: Write + Send> ResultWriter<W> {
     pub fn new(format: Format, schema: &SchemaRef, out: W, size: TableSize) -> Result<Self, Error> {
         let json = WriterBuilder::new().with_explicit_nulls(true);
         let mut writer = match format {
-            Format::Table => FormatWriter::Table(out, Box::new(Table::new(schema, size))),
+            Format::Table => FormatWriter::Table(out, Box::new(TextTable::new(schema, size))),
             Format::Csv => FormatWriter::Csv(Box::new(arrow::csv::Writer::new(out))),
             Format::Json => FormatWriter::Json(json.build(out)),
             Format::JsonLines => FormatWriter::JsonLines(json.build(out)),

@@ -38,13 +38,13 @@ const CHUNK_BYTES: usize = 8 << 20;
 #[derive(Debug)]
 pub struct CheckpointStore {
     objects: Arc<dyn ObjectStore>,
-    kind: Backend,
+    kind: StoreBackend,
     known: KnownDigests,
 }
 
 /// The storage behind a store.
 #[derive(Debug)]
-enum Backend {
+enum StoreBackend {
     Directory(LocalFileSystem),
     Bucket(Bucket),
 }
@@ -84,23 +84,23 @@ impl CheckpointStore {
         let unusable = |source| Error::Directory { path: root.to_owned(), source };
         std::fs::create_dir_all(root).map_err(unusable)?;
         let files = LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true);
-        Ok(Self::new(Arc::new(files.clone()), Backend::Directory(files)))
+        Ok(Self::new(Arc::new(files.clone()), StoreBackend::Directory(files)))
     }
 
     /// Opens the store in a bucket.
     pub fn in_bucket(bucket: Bucket) -> Self {
-        Self::new(Arc::clone(&bucket.store), Backend::Bucket(bucket))
+        Self::new(Arc::clone(&bucket.store), StoreBackend::Bucket(bucket))
     }
 
-    fn new(objects: Arc<dyn ObjectStore>, kind: Backend) -> Self {
+    fn new(objects: Arc<dyn ObjectStore>, kind: StoreBackend) -> Self {
         Self { objects, kind, known: KnownDigests::default() }
     }
 
     /// The bucket; none for a directory.
     pub fn bucket(&self) -> Option<&Bucket> {
         match &self.kind {
-            Backend::Directory(_) => None,
-            Backend::Bucket(bucket) => Some(bucket),
+            StoreBackend::Directory(_) => None,
+            StoreBackend::Bucket(bucket) => Some(bucket),
         }
     }
 
@@ -109,7 +109,7 @@ impl CheckpointStore {
         let hasher = blake3::Hasher::new();
         let mut upload =
             CheckpointUpload { store: self, digest, hasher, held: Vec::new(), writer: None };
-        if matches!(self.kind, Backend::Directory(_)) {
+        if matches!(self.kind, StoreBackend::Directory(_)) {
             upload.begin().await?;
         }
         Ok(upload)
@@ -187,10 +187,10 @@ impl CheckpointStore {
         self.objects.copy(&from, &to).await?;
         self.objects.delete(&from).await?;
         Ok(match &self.kind {
-            Backend::Directory(files) => {
+            StoreBackend::Directory(files) => {
                 files.path_to_filesystem(&Path::from(aside))?.display().to_string()
             }
-            Backend::Bucket(bucket) => format!("{}/{aside}", bucket.url),
+            StoreBackend::Bucket(bucket) => format!("{}/{aside}", bucket.url),
         })
     }
 
@@ -206,7 +206,7 @@ impl CheckpointStore {
     /// Syncs the file of `digest` and its directories. `object_store` writes and renames a file, but
     /// syncs neither.
     async fn sync(&self, digest: Digest) -> Result<(), Error> {
-        let Backend::Directory(files) = &self.kind else { return Ok(()) };
+        let StoreBackend::Directory(files) = &self.kind else { return Ok(()) };
         let path = files.path_to_filesystem(&location(digest))?;
         let sync = |path: &FilePath| {
             let result = std::fs::File::open(path).and_then(|file| file.sync_all());
@@ -268,7 +268,7 @@ impl CheckpointUpload<'_> {
 impl Drop for CheckpointUpload<'_> {
     /// Aborts the upload in a bucket, whose parts would cost money otherwise.
     fn drop(&mut self) {
-        if let (Some(writer), Backend::Bucket(_)) = (self.writer.take(), &self.store.kind)
+        if let (Some(writer), StoreBackend::Bucket(_)) = (self.writer.take(), &self.store.kind)
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(writer.abort());

@@ -17,10 +17,10 @@ use crate::journal::{
 /// A journal in memory, shared by its clones. It encodes events and snapshots as on disk, so that
 /// encoding errors appear here, too.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryJournal(Arc<Mutex<Inner>>);
+pub struct MemoryJournal(Arc<Mutex<MemoryState>>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct MemoryState {
     next: u64,
     /// The encoded root of the newest snapshot.
     root: Option<Vec<u8>>,
@@ -59,7 +59,7 @@ impl JournalView for MemoryView {
     }
 }
 
-impl Inner {
+impl MemoryState {
     /// The state of the newest snapshot, if there is one.
     fn restore(&self, workloads: &WorkloadRegistry) -> Result<State, Error> {
         let Some(root) = &self.root else { return Ok(State::new(workloads.clone())) };
@@ -80,7 +80,7 @@ impl Inner {
 }
 
 impl MemoryJournal {
-    fn with<T>(&self, action: impl FnOnce(&mut Inner) -> T) -> T {
+    fn with<T>(&self, action: impl FnOnce(&mut MemoryState) -> T) -> T {
         action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -14,10 +14,10 @@ use crate::{InvalidMessage, v1};
 const PACKAGE: &str = ".rheobase.v1.";
 
 /// The rules of every message that is a request or part of one.
-static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::of(v1::DESCRIPTORS));
+static RULES: LazyLock<ProtocolRules> = LazyLock::new(|| ProtocolRules::of(v1::DESCRIPTORS));
 
 #[derive(Debug, Default)]
-struct Rules {
+struct ProtocolRules {
     /// Rules by message name, without the package.
     messages: BTreeMap<String, MessageRules>,
     /// Request names by method path.
@@ -57,7 +57,7 @@ pub(crate) fn check(message: &str, bytes: &[u8]) -> Result<(), InvalidMessage> {
     }
 }
 
-impl Rules {
+impl ProtocolRules {
     fn of(descriptors: &[u8]) -> Self {
         // Made by the same build, so decoding cannot fail; a test would notice empty rules.
         let files = FileDescriptorSet::decode(descriptors).unwrap_or_default().file;

@@ -47,7 +47,7 @@ use rheo_core::name::TableName;
 use rheo_core::part::{Part, TrialRanges};
 use rheo_model::row::Table;
 
-use disk::Disk;
+use disk::DatasetDisk;
 pub use disk::Error as DiskError;
 use stray::StrayFiles;
 
@@ -61,7 +61,7 @@ use crate::parquet as file;
 /// The results on a file system. One process at a time may change them; any process may read them.
 #[derive(Debug)]
 pub(super) struct DirectoryDataset {
-    disk: Disk,
+    disk: DatasetDisk,
     /// Shared by all pins, so its reference count is the number of pins plus one.
     pins: Arc<()>,
     /// Staged directories of replaced parts that pinned queries may still read.
@@ -74,7 +74,7 @@ impl DirectoryDataset {
         let root = root.into();
         // Independent of later changes of the working directory.
         let root = std::path::absolute(&root).unwrap_or(root);
-        Self { disk: Disk::new(root), pins: Arc::new(()), retired: Mutex::new(Vec::new()) }
+        Self { disk: DatasetDisk::new(root), pins: Arc::new(()), retired: Mutex::new(Vec::new()) }
     }
 
     /// The directory.

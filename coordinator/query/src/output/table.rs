@@ -19,22 +19,22 @@ const CELL: usize = 48;
 const GAP: &str = "  ";
 
 /// The rows to print.
-pub(super) struct Table {
-    columns: Vec<Column>,
+pub(super) struct TextTable {
+    columns: Vec<TextColumn>,
     size: TableSize,
     /// The number of rows of the result, printed or not.
     rows: usize,
 }
 
-struct Column {
+struct TextColumn {
     name: String,
     is_number: bool,
     cells: Vec<String>,
 }
 
-impl Table {
+impl TextTable {
     pub(super) fn new(schema: &Schema, size: TableSize) -> Self {
-        let column = |field: &arrow::datatypes::FieldRef| Column {
+        let column = |field: &arrow::datatypes::FieldRef| TextColumn {
             name: cut(field.name()),
             is_number: field.data_type().is_numeric(),
             cells: Vec::new(),
@@ -52,7 +52,7 @@ impl Table {
     }
 
     pub(super) fn render(&self) -> String {
-        let mut columns: Vec<(&Column, usize)> = Vec::new();
+        let mut columns: Vec<(&TextColumn, usize)> = Vec::new();
         let mut total = 0;
         for column in &self.columns {
             let cells = column.cells.iter().map(|cell| cell.chars().count());
@@ -89,7 +89,7 @@ impl Table {
 }
 
 /// Formats one line: the `cell` of each column, padded to its width.
-fn line<'a>(columns: &[(&Column, usize)], cell: impl Fn(usize) -> &'a String) -> String {
+fn line<'a>(columns: &[(&TextColumn, usize)], cell: impl Fn(usize) -> &'a String) -> String {
     let mut text = String::new();
     for (index, (column, width)) in columns.iter().enumerate() {
         let cell = cell(index);
@@ -144,7 +144,7 @@ mod tests {
             ("cut", TableSize { rows: 2, width: 60 }),
             ("narrow", TableSize { rows: 2, width: 1 }),
         ] {
-            let mut table = Table::new(&rows.schema(), size);
+            let mut table = TextTable::new(&rows.schema(), size);
             table.add(&rows.slice(0, 1)).unwrap();
             table.add(&rows.slice(1, 3)).unwrap();
             insta::assert_snapshot!(name, table.render());

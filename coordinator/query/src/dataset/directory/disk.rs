@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 /// The files of a dataset. Paths are relative to its root.
 #[derive(Debug)]
-pub(crate) struct Disk {
+pub(crate) struct DatasetDisk {
     root: PathBuf,
     #[cfg(test)]
     pub(crate) fuse: fuse::Fuse,
@@ -30,7 +30,7 @@ pub struct Error {
     pub source: io::Error,
 }
 
-impl Disk {
+impl DatasetDisk {
     pub(crate) fn new(root: PathBuf) -> Self {
         Self {
             root,

@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::disk::Disk;
+use super::disk::DatasetDisk;
 use super::{Error, RecoveryReport};
 
 /// Removes and sets aside the stray files of one recovery.
 pub(super) struct StrayFiles<'a> {
-    disk: &'a Disk,
+    disk: &'a DatasetDisk,
     /// The suffix of the name of the directory for files set aside.
     ending: &'a str,
     pub(super) recovered: RecoveryReport,
@@ -18,7 +18,7 @@ pub(super) struct StrayFiles<'a> {
 }
 
 impl<'a> StrayFiles<'a> {
-    pub(super) fn new(disk: &'a Disk, ending: &'a str) -> Self {
+    pub(super) fn new(disk: &'a DatasetDisk, ending: &'a str) -> Self {
         Self { disk, ending, recovered: RecoveryReport::default(), aside: None }
     }
 
