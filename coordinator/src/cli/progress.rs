@@ -70,7 +70,7 @@ impl ProgressDisplay {
         match self {
             Self::ProgressBars(bars) => bars.end(),
             Self::ProgressLines(lines) => {
-                lines.last.as_deref().into_iter().for_each(print_sweep_line)
+                lines.last.as_deref().into_iter().for_each(print_sweep_line);
             }
         }
     }
