@@ -7,7 +7,8 @@ Ours is `rheo serve` with its journal on disk and `rheo-load` beside it on the s
 
     completions   1,000 slots of 100 workers, trials that end at once
     commits       200 slots of 20 workers, six commits of one row each before a trial ends
-    steady        1,000 slots, trials of one second: how long a worker waits for a trial where nobody waits for processors
+    steady        1,000 slots, trials of half a second to one and a half: how long a worker waits for a trial while nobody waits for
+                  processors; the first calls, which all come at once, are counted apart
 
 The others do what they do of this (others.py): HyperQueue starts a process per task, `true`, and keeps its tasks in memory; Optuna
 asks for trials and tells their values, one after the other, with a journal file.

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 /// A call of which the durations are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Call {
-    /// Asks for a trial and gets one.
+    /// Asks for trials and gets some, as the first call of a worker: all workers ask at once.
+    FirstAcquire,
+    /// Asks for trials and gets some.
     Acquire,
     /// Makes rows durable.
     Commit,
@@ -20,6 +22,7 @@ pub(crate) enum Call {
 impl Call {
     fn name(self) -> &'static str {
         match self {
+            Self::FirstAcquire => "first_acquire",
             Self::Acquire => "acquire",
             Self::Commit => "commit",
             Self::Finish => "finish",

@@ -46,7 +46,7 @@ struct Args {
     /// Commits of each trial, of one row each.
     #[arg(long, default_value_t = 0)]
     commits: u32,
-    /// Seconds that a trial takes.
+    /// Seconds that a trial takes on average: each takes between half and one and a half of them.
     #[arg(long, default_value_t = 0.0)]
     hold: f64,
 }

@@ -78,6 +78,7 @@ impl Worker {
     /// Keeps the slots busy.
     async fn acquire(mut self) -> anyhow::Result<()> {
         let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
+        let mut call = Call::FirstAcquire;
         loop {
             while let Some(ended) = running.try_join_next() {
                 ended??;
@@ -103,7 +104,8 @@ impl Worker {
                 break;
             }
             if !reply.assignments.is_empty() {
-                self.shared.figures.note(Call::Acquire, began);
+                self.shared.figures.note(call, began);
+                call = Call::Acquire;
             }
             for assignment in reply.assignments {
                 let slot = slots.split(1).context("more trials than slots")?;
@@ -143,7 +145,7 @@ impl Worker {
     /// Commits what a trial would have produced and ends it.
     async fn run(mut self, assignment: v1::Assignment) -> anyhow::Result<()> {
         let attempt = assignment.attempt.context("an assignment without an attempt")?;
-        tokio::time::sleep(self.shared.hold).await;
+        tokio::time::sleep(self.shared.hold.mul_f64(0.5 + spread(attempt.trial))).await;
         for epoch in 0..self.shared.commits {
             let work = work(&assignment.config, attempt.trial, epoch)?;
             if epoch == 0 {
@@ -187,6 +189,12 @@ impl Worker {
         STORED.get_or_try_init(put).await?;
         Ok(())
     }
+}
+
+/// A number of [0, 1) for each trial, evenly spread over any run of trials: multiples of the golden ratio
+/// modulo 1. Trials that all took equally long would end, and ask, in waves.
+fn spread(trial: u64) -> f64 {
+    (trial as f64 * 0.618_033_988_749_894_9).fract()
 }
 
 fn digest() -> String {
