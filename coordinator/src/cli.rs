@@ -41,6 +41,7 @@ mod summary;
 mod trials;
 mod variables;
 mod verify;
+mod version;
 mod wait;
 mod watch;
 mod worker_program;
@@ -64,7 +65,7 @@ const DEFAULT_STATE: &str = ".rheo";
 
 /// Sweeps of recurrent networks whose single neurons have rich input-output curves.
 #[derive(Debug, Parser)]
-#[command(name = "rheo", version, max_term_width = 100, propagate_version = true)]
+#[command(name = "rheo", version = version::VERSION.as_str(), max_term_width = 100, propagate_version = true)]
 pub struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -218,7 +219,6 @@ fn path() -> impl TypedValueParser<Value = PathBuf> {
 
 /// Runs `rheo` with the arguments of this process.
 pub fn main() -> ExitCode {
-    crate::heap::bound_arenas();
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|argument| argument == child::ARGUMENT) {
         return child::main(Path::new(&arguments.next().unwrap_or_default()));

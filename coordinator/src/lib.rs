@@ -16,7 +16,6 @@ mod engine;
 mod fleet;
 mod grpc;
 mod health;
-mod heap;
 mod leaderboard;
 mod leased;
 mod live;

@@ -19,7 +19,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let directory = &args.directory;
     std::fs::create_dir_all(directory).map_err(|error| Failure::unusable(directory, error))?;
     let pages = write(&help::command(), "", directory)?;
-    Ok(format::note(format!("{pages} pages in `{}`", directory.display())))
+    format::note(format!("{pages} pages in `{}`", directory.display()));
+    Ok(())
 }
 
 /// Writes the page of a command and those of its subcommands; the number of pages.
