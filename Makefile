@@ -10,7 +10,7 @@ with := --features "$(FEATURES)"
 
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help libtorch install demo test test-slurm test-kubernetes check bench bench-sweep bench-coordinator test-core e2e bless pictures
+.PHONY: help libtorch install uninstall wheel test-dist demo test test-slurm test-kubernetes check bench bench-sweep bench-coordinator test-core e2e bless pictures
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -18,9 +18,22 @@ help: ## List the targets
 libtorch: ## Put libtorch at .libtorch, or check the one in LIBTORCH
 	@deploy/libtorch.sh
 
+# What is installed says which commit it was built from.
+dist = RHEO_COMMIT="$$(git describe --always --dirty --abbrev=12)" cargo build --locked --profile dist --bins $(with)
+
 install: libtorch ## Install the programs and the libraries they need below PREFIX (~/.local)
-	cargo build --locked --release --bins $(with)
-	deploy/install.sh target/release "$(PREFIX)"
+	$(dist)
+	deploy/install.sh target/dist "$(PREFIX)"
+
+uninstall: ## Remove what `make install` put below PREFIX (~/.local)
+	deploy/uninstall.sh "$(PREFIX)"
+
+wheel: libtorch ## Pack the programs into two wheels in target/wheels, for pip
+	$(dist)
+	deploy/wheel.py target/dist target/wheels
+
+test-dist: wheel ## Try what is installed: its size, the prefix, the wheels in a fresh environment (optimised; not part of CI)
+	tests/dist.sh target/dist target/wheels
 
 demo: libtorch ## Train the three kinds of networks on two workers and look at the results
 	cargo build --locked --quiet --bins $(with)

@@ -5,7 +5,9 @@
 #
 #   PREFIX/bin/rheo, PREFIX/bin/rheo-worker    the programs
 #   PREFIX/lib/rheobase/*.so*                  libtorch, which the worker finds by its own place
+#   PREFIX/share/...                           completions of bash, zsh and fish, and manual pages
 #
+# deploy/uninstall.sh PREFIX removes them. PREFIX may be moved as a whole.
 # Nothing installed refers to the repository or to the cache of downloads. Installing again replaces what is there.
 set -eu
 
@@ -43,4 +45,11 @@ for program in rheo rheo-worker; do
     mv "$prefix/bin/.$program.$$" "$prefix/bin/$program"
 done
 "$prefix/bin/rheo-worker" --version >/dev/null || fail "$prefix/bin/rheo-worker does not start"
+for shell in bash:bash-completion/completions/rheo zsh:zsh/site-functions/_rheo fish:fish/vendor_completions.d/rheo.fish; do
+    file=$prefix/share/${shell#*:}
+    mkdir -p "${file%/*}"
+    "$prefix/bin/rheo" completions "${shell%%:*}" >"$file"
+done
+mkdir -p "$prefix/share/man/man1"
+"$prefix/bin/rheo" man "$prefix/share/man/man1" >/dev/null
 printf 'installed: %s and %s\n' "$prefix/bin/rheo" "$prefix/bin/rheo-worker"
