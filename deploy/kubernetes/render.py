@@ -21,7 +21,7 @@ VARIANTS = {
     "plain": {},
     "pools": {"pools": [
         {"name": "cpu", "max": 10},
-        {"name": "gpu", "max": 4, "min": 1, "sweep": "big", "cpus": 4, "memory": "16Gi", "gpus": 1, "image": "rheo-worker-cuda:0.1.0",
+        {"name": "gpu", "max": 4, "min": 1, "sweep": "big", "cpus": 4, "memory": "16Gi", "gpus": 1, "memoryMb": 12000, "image": "rheo-worker-cuda:0.1.0",
          "nodeSelector": {"cloud.google.com/gke-spot": "true"}, "tolerations": ["nvidia.com/gpu", "cloud.google.com/gke-spot=true:NoSchedule"],
          "priorityClass": "low", "dataClaim": "mnist", "data": "/data", "grace": 300, "idleTimeout": 120}]},
     "own-secrets": {"tls": {"existingSecret": "cert"}, "tokens": {"existingSecret": "tokens"}, "pools": [{"name": "cpu", "max": 1}]},

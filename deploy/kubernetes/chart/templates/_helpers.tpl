@@ -18,6 +18,7 @@ rheo launch kubernetes --name {{ required "a pool has no name" $pool.name | squo
 {{- with $pool.cpus }} --cpus {{ . | int }}{{ end }}
 {{- with $pool.memory }} --memory {{ . | squote }}{{ end }}
 {{- with $pool.gpus }} --gpus {{ . | int }}{{ end }}
+{{- with $pool.memoryMb }} --memory-mb {{ . | int }}{{ end }}
 {{- with $pool.image }} --image {{ . | squote }}{{ end }}
 {{- range $key, $value := $pool.nodeSelector }} --node-selector {{ printf "%s=%s" $key $value | squote }}{{ end }}
 {{- range $pool.tolerations }} --toleration {{ . | squote }}{{ end }}
