@@ -33,12 +33,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::attempt_keys::AttemptKeyCache;
 use crate::claim::StorageClaim;
 use crate::clock::SystemClock;
 use crate::directory_check;
-use crate::engine::{self, Handle};
-use crate::leased::LeasedKeys;
-use crate::live::Live;
+use crate::engine::{self, EngineHandle};
+use crate::live::LiveState;
 use crate::paths;
 use crate::report::report;
 use crate::sink::{Backlog, Sink};
@@ -119,13 +119,13 @@ impl Settings {
 #[derive(Clone)]
 pub struct Coordinator {
     /// Handle of the engine, which owns the state.
-    pub handle: Handle,
+    pub handle: EngineHandle,
     /// Results on disk or in a bucket.
     pub dataset: Arc<Dataset>,
     /// Volatile state of the running coordinator.
-    pub live: Live,
+    pub live: LiveState,
     /// Key columns of the rows of running attempts.
-    pub(crate) leased: LeasedKeys,
+    pub(crate) attempt_keys: AttemptKeyCache,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) checkpoints: Arc<checkpoint::CheckpointStore>,
@@ -218,7 +218,7 @@ pub enum Error {
     },
     /// The engine refused the start.
     #[error("the coordinator could not start")]
-    Start(#[from] engine::Failure),
+    Start(#[from] engine::Error),
     /// The gRPC server failed.
     #[error("the gRPC server failed")]
     Serve(#[from] tonic::transport::Error),
@@ -246,24 +246,24 @@ impl Coordinator {
             opened => Arc::new(opened?),
         };
         let sink = Sink::new(Arc::clone(&journal), Arc::clone(&dataset), Arc::clone(&backlog));
-        let (live, leased) = (Live::default(), LeasedKeys::default());
+        let (live, attempt_keys) = (LiveState::default(), AttemptKeyCache::default());
         let (drop, dropped) = mpsc::unbounded_channel();
-        let parts = engine::Parts {
+        let parts = engine::EngineParts {
             journal: Arc::clone(&journal),
             workloads: settings.workloads.clone(),
             backlog: Arc::clone(&backlog),
             live: live.clone(),
-            leased: leased.clone(),
+            attempt_keys: attempt_keys.clone(),
         };
         let effects = EffectHandler {
             live: live.clone(),
-            leased: leased.clone(),
+            attempt_keys: attempt_keys.clone(),
             sink: sink.clone(),
             dropped: drop,
         };
         let dispatch_effect = move |effect| effects.dispatch_effect(effect);
         let running = engine::start(parts, clock, dispatch_effect).map_err(journal_error)?;
-        storage.id = running.found.id.unwrap_or(storage.id);
+        storage.id = running.loaded_journal.id.unwrap_or(storage.id);
         let sql = QueryService::new(
             storage.results.clone(),
             Arc::clone(&dataset),
@@ -277,7 +277,7 @@ impl Coordinator {
             clock: running.clock,
             dataset,
             live,
-            leased,
+            attempt_keys,
             journal,
             checkpoints,
             sink,
@@ -288,7 +288,7 @@ impl Coordinator {
             shutdown: CancellationToken::new(),
             storage: Arc::new(storage),
             claims: Arc::default(),
-            latest: running.found.latest,
+            latest: running.loaded_journal.latest,
             incarnation: IncarnationId(Uuid::now_v7()),
         };
         Ok(CoordinatorAtRest { coordinator, dropped })
@@ -306,7 +306,7 @@ impl Coordinator {
 
     /// Returns the last error of writing parts, until a write succeeds.
     pub fn last_error(&self) -> Option<String> {
-        self.sink.trouble()
+        self.sink.last_error()
     }
 }
 
@@ -360,27 +360,27 @@ pub(crate) fn dataset(place: &StorageUrl) -> Result<Dataset, storage::Error> {
 
 /// Dispatches the effects of events, which other tasks carry out if they take time.
 struct EffectHandler {
-    live: Live,
-    leased: LeasedKeys,
+    live: LiveState,
+    attempt_keys: AttemptKeyCache,
     sink: Sink,
     dropped: mpsc::UnboundedSender<Digest>,
 }
 
 impl EffectHandler {
     fn dispatch_effect(&self, effect: Effect) {
-        let Self { live, leased, sink, dropped } = self;
+        let Self { live, attempt_keys, sink, dropped } = self;
         match effect {
             Effect::WakeWorkers => live.wake_workers(),
-            Effect::SweepChanged(_) => live.changed(),
+            Effect::SweepChanged(_) => live.notify_watchers(),
             Effect::AttemptBegan(attempt, at) => live.attempt_began(&attempt, at),
             Effect::AttemptEnded { attempt, is_done, at } => {
-                leased.forget(&attempt);
+                attempt_keys.remove(&attempt);
                 live.forget_log(&attempt);
                 live.attempt_ended(&attempt, is_done, at);
             }
             Effect::TrialEnded(trial) => live.trial_ended(trial),
             Effect::FlushSweep(sweep) => sink.finish(sweep),
-            Effect::Reconcile => live.fleets().notify_one(),
+            Effect::Reconcile => live.fleets_changed().notify_one(),
             Effect::SweepDeleted(sweep) => live.sweep_deleted(&sweep),
             Effect::WorkerForgotten(worker) => live.worker_forgotten(worker),
             Effect::DropCheckpoint(digest) => {

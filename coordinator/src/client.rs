@@ -110,8 +110,7 @@ pub(crate) enum CoordinatorLookup {
     AtRest(Box<CoordinatorAtRest>),
 }
 
-/// Finds the coordinator of a state directory. If the directory is locked and nobody answers, a
-/// coordinator is starting or another command has the state open: the search waits for a while.
+/// Finds the coordinator of a state directory. Waits for a while if it is locked without a reply.
 pub(crate) async fn find(
     settings: &Settings,
     access: &AccessConfig,
@@ -199,8 +198,7 @@ impl Client {
         }
     }
 
-    /// Connects to a coordinator on another machine, if the state directory names one that answers.
-    /// Its lock may be invisible here.
+    /// Connects to a coordinator on another machine, whose lock may be invisible here.
     async fn connect_remote(access: &AccessConfig) -> Result<Option<Self>, Error> {
         let file = ServerFile::read(&access.state.join(SERVER_FILE)).ok().flatten();
         if file.and_then(|file| file.process).is_none_or(|process| process.is_here()) {
@@ -299,8 +297,7 @@ impl Client {
         Ok(self.inner.list_sweeps(request).await?.into_inner().damaged)
     }
 
-    /// Verifies the journal, the parts and the checkpoints; with `repair`, restarts the trials with
-    /// damaged rows or checkpoints.
+    /// Verifies the stored data; with `repair`, restarts the trials with damaged data.
     pub(crate) async fn verify(
         &mut self,
         repair: bool,

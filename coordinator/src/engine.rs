@@ -6,7 +6,7 @@
 //! what a crash could take back. If the disk refuses, the batch is taken back as a whole: the state
 //! is rebuilt from the journal and every caller is told to try again.
 
-mod failure;
+mod error;
 
 use std::sync::Arc;
 use std::thread;
@@ -19,11 +19,11 @@ use rheo_store::{Journal, JournalEntry, RowBlob};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-pub(crate) use failure::Failure;
+pub(crate) use error::Error;
 
-use crate::derived;
-use crate::leased::LeasedKeys;
-use crate::live::Live;
+use crate::attempt_keys::AttemptKeyCache;
+use crate::journal_entries;
+use crate::live::LiveState;
 use crate::report::report;
 use crate::sink::Backlog;
 use crate::throttle::Throttle;
@@ -32,7 +32,7 @@ use crate::throttle::Throttle;
 const QUEUE: usize = 4096;
 
 /// The most commands that share one synchronisation.
-const BATCH: usize = 1024;
+const MAX_BATCH: usize = 1024;
 
 /// A snapshot is taken after so many events, or as many as there are trials that run or wait for another
 /// attempt if that is more. It stores those anew and of all others what has changed, so its cost per event is
@@ -41,67 +41,67 @@ const SNAPSHOT_EVERY: u64 = 20_000;
 
 /// Talks to the engine; cheap to clone.
 #[derive(Clone)]
-pub struct Handle {
-    queue: mpsc::Sender<Message>,
+pub struct EngineHandle {
+    queue: mpsc::Sender<EngineCall>,
     /// How often the engine was asked.
     #[cfg(test)]
     pub(crate) calls: Arc<std::sync::atomic::AtomicUsize>,
 }
 
-impl std::fmt::Debug for Handle {
+impl std::fmt::Debug for EngineHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handle").finish_non_exhaustive()
     }
 }
 
 /// Looks at the durable state and at what the command made happen, and replies.
-type View = Box<dyn FnOnce(&State, Result<&[Event], Failure>) + Send>;
+type Projection = Box<dyn FnOnce(&State, Result<&[Event], Error>) + Send>;
 
-struct Message {
+struct EngineCall {
     /// None only reads.
     command: Option<(Caller, Command)>,
     /// Rows that come with a commit.
     blobs: Vec<RowBlob>,
-    view: View,
+    project: Projection,
 }
 
-impl Handle {
+impl EngineHandle {
     /// Carries out `command` for `caller`; `blobs` are the rows that belong to it. When this returns,
-    /// whatever happened is durable; `view` says what the caller wants to know of it.
+    /// whatever happened is durable; `project` says what the caller wants to know of it.
     pub async fn execute<T: Send + 'static>(
         &self,
         caller: Caller,
         command: Command,
         blobs: Vec<RowBlob>,
-        view: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
-    ) -> Result<T, Failure> {
-        self.send(Some((caller, command)), blobs, view).await
+        project: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        self.send(Some((caller, command)), blobs, project).await
     }
 
     /// Looks at the durable state.
     pub async fn read<T: Send + 'static>(
         &self,
-        view: impl FnOnce(&State) -> T + Send + 'static,
-    ) -> Result<T, Failure> {
-        self.send(None, Vec::new(), |state, _| view(state)).await
+        project: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        self.send(None, Vec::new(), |state, _| project(state)).await
     }
 
     async fn send<T: Send + 'static>(
         &self,
         command: Option<(Caller, Command)>,
         blobs: Vec<RowBlob>,
-        view: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
-    ) -> Result<T, Failure> {
+        project: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
+    ) -> Result<T, Error> {
         #[cfg(test)]
         self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (reply, replied) = oneshot::channel();
-        let view: View = Box::new(move |state, result| {
+        let project: Projection = Box::new(move |state, result| {
             // A caller that has gone away does not want the reply.
-            let _ = reply.send(result.map(|events| view(state, events)));
+            let _ = reply.send(result.map(|events| project(state, events)));
         });
-        let message = Message { command, blobs, view };
-        self.queue.send(message).await.map_err(|_| Failure::Stopping)?;
-        replied.await.map_err(|_| Failure::Stopping)?
+        let call = EngineCall { command, blobs, project };
+        self.queue.send(call).await.map_err(|_| Error::Stopping)?;
+        replied.await.map_err(|_| Error::Stopping)?
     }
 }
 
@@ -114,30 +114,30 @@ struct Engine {
     position: u64,
     since_snapshot: u64,
     /// Whether the last write failed.
-    troubled: bool,
+    is_degraded: bool,
     /// How often that is logged.
     throttle: Throttle,
     /// False after a failed write, until the state is rebuilt.
-    sound: bool,
+    is_current: bool,
     backlog: Arc<Backlog>,
-    live: Live,
-    leased: LeasedKeys,
-    carry_out: Box<dyn Fn(Effect) + Send>,
+    live: LiveState,
+    attempt_keys: AttemptKeyCache,
+    dispatch_effect: Box<dyn Fn(Effect) + Send>,
 }
 
 /// A running engine.
-pub(crate) struct Running {
+pub(crate) struct RunningEngine {
     /// Talks to it.
-    pub handle: Handle,
+    pub handle: EngineHandle,
     /// What it is told the time by.
     pub clock: Arc<dyn Clock>,
     /// The journal when it was opened.
-    pub found: Found,
+    pub loaded_journal: LoadedJournal,
 }
 
 /// What a journal was when it was opened.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Found {
+pub(crate) struct LoadedJournal {
     /// The id of its state, if it has one.
     pub id: Option<StateId>,
     /// The latest moment of which it knows.
@@ -145,7 +145,7 @@ pub(crate) struct Found {
 }
 
 /// What the engine works with.
-pub(crate) struct Parts {
+pub(crate) struct EngineParts {
     /// Where it writes down what happens.
     pub journal: Arc<dyn Journal>,
     /// The workloads that this program knows.
@@ -153,24 +153,24 @@ pub(crate) struct Parts {
     /// The rows that wait in the journal, which it counts.
     pub backlog: Arc<Backlog>,
     /// What is known only while the coordinator runs.
-    pub live: Live,
+    pub live: LiveState,
     /// The key columns of the rows of attempts that run.
-    pub leased: LeasedKeys,
+    pub attempt_keys: AttemptKeyCache,
 }
 
-/// Starts the engine on the state that the journal holds. It calls `carry_out` with what it wants done
+/// Starts the engine on the state that the journal holds. It calls `dispatch_effect` with what it wants done
 /// outside, which must not wait for anything; whoever sees a state finds its effects carried out.
 pub(crate) fn start(
-    parts: Parts,
+    parts: EngineParts,
     clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
-    carry_out: impl Fn(Effect) + Send + 'static,
-) -> Result<Running, rheo_store::Error> {
-    let Parts { journal, workloads, backlog, live, leased } = parts;
+    dispatch_effect: impl Fn(Effect) + Send + 'static,
+) -> Result<RunningEngine, rheo_store::Error> {
+    let EngineParts { journal, workloads, backlog, live, attempt_keys } = parts;
     let loaded = journal.load(&workloads)?;
     tracing::debug!(position = loaded.position, replayed = loaded.replayed, "journal loaded");
-    let (queue, messages) = mpsc::channel(QUEUE);
-    let found = Found { id: loaded.state.id, latest: loaded.state.latest() };
-    let clock = clock(found.latest);
+    let (queue, calls) = mpsc::channel(QUEUE);
+    let loaded_journal = LoadedJournal { id: loaded.state.id, latest: loaded.state.latest() };
+    let clock = clock(loaded_journal.latest);
     let engine = Engine {
         journal,
         workloads,
@@ -178,28 +178,28 @@ pub(crate) fn start(
         state: loaded.state,
         position: loaded.position,
         since_snapshot: loaded.replayed,
-        troubled: false,
+        is_degraded: false,
         throttle: Throttle::default(),
-        sound: true,
+        is_current: true,
         backlog,
         live,
-        leased,
-        carry_out: Box::new(carry_out),
+        attempt_keys,
+        dispatch_effect: Box::new(dispatch_effect),
     };
     let run = move || {
         // Half-decided state must not live on: the journal makes dying safe.
         let _abort = AbortOnPanic;
-        engine.run(messages);
+        engine.run(calls);
     };
     // It ends by itself when every handle is gone.
     let thread = thread::Builder::new().name("engine".to_owned()).spawn(run);
     thread.map_err(rheo_store::Error::Io)?;
-    let handle = Handle {
+    let handle = EngineHandle {
         queue,
         #[cfg(test)]
         calls: Arc::default(),
     };
-    Ok(Running { handle, clock, found })
+    Ok(RunningEngine { handle, clock, loaded_journal })
 }
 
 struct AbortOnPanic;
@@ -213,12 +213,12 @@ impl Drop for AbortOnPanic {
 }
 
 impl Engine {
-    fn run(mut self, mut messages: mpsc::Receiver<Message>) {
-        while let Some(first) = messages.blocking_recv() {
+    fn run(mut self, mut calls: mpsc::Receiver<EngineCall>) {
+        while let Some(first) = calls.blocking_recv() {
             let mut batch = vec![first];
-            while batch.len() < BATCH {
-                match messages.try_recv() {
-                    Ok(message) => batch.push(message),
+            while batch.len() < MAX_BATCH {
+                match calls.try_recv() {
+                    Ok(call) => batch.push(call),
                     Err(_) => break,
                 }
             }
@@ -226,52 +226,57 @@ impl Engine {
         }
     }
 
-    fn process(&mut self, batch: Vec<Message>) {
+    fn process(&mut self, batch: Vec<EngineCall>) {
         if let Err(error) = self.recover() {
-            let failure = || Failure::Storage(report(&error));
-            return batch
-                .into_iter()
-                .for_each(|message| (message.view)(&self.state, Err(failure())));
+            let error = || Error::Storage(report(&error));
+            return batch.into_iter().for_each(|call| (call.project)(&self.state, Err(error())));
         }
         let now = self.clock.now();
         let mut entries = Vec::new();
         let mut failed = None;
         let mut replies = Vec::with_capacity(batch.len());
-        for Message { command, blobs, view } in batch {
+        for EngineCall { command, blobs, project } in batch {
             let result = match command {
                 None => Ok(Vec::new()),
                 Some((caller, command)) => execute(&mut self.state, caller, &command, now),
             };
             if let Ok(events) = &result {
-                match derived::entries(&self.state, events, blobs, &self.live, &self.leased) {
+                match journal_entries::of_events(
+                    &self.state,
+                    events,
+                    blobs,
+                    &self.live,
+                    &self.attempt_keys,
+                ) {
                     Ok(derived) => entries.extend(derived),
                     Err(error) => failed = Some(report(&error)),
                 }
             }
-            replies.push((view, result));
+            replies.push((project, result));
         }
         let failed = failed.or_else(|| self.append(&entries).err().map(|error| report(&error)));
         if let Some(error) = failed {
             // What was decided did not become durable: it is taken back, for everybody.
-            self.sound = false;
-            self.troubled = true;
+            self.is_current = false;
+            self.is_degraded = true;
             if self.throttle.is_due(Instant::now()) {
                 tracing::error!(error, "nothing can be recorded");
             }
-            let views = replies.into_iter().map(|(view, _)| view);
-            return views.for_each(|view| view(&self.state, Err(Failure::Storage(error.clone()))));
+            let projections = replies.into_iter().map(|(project, _)| project);
+            return projections
+                .for_each(|project| project(&self.state, Err(Error::Storage(error.clone()))));
         }
         // Who only reads does not show that writing succeeds again.
-        if self.troubled && !entries.is_empty() {
-            self.troubled = false;
+        if self.is_degraded && !entries.is_empty() {
+            self.is_degraded = false;
             tracing::info!("events are recorded again");
         }
         let events = replies.iter().filter_map(|(_, result)| result.as_ref().ok()).flatten();
-        events.flat_map(effects).for_each(&self.carry_out);
-        for (view, result) in replies {
+        events.flat_map(effects).for_each(&self.dispatch_effect);
+        for (project, result) in replies {
             match result {
-                Ok(events) => view(&self.state, Ok(&events)),
-                Err(rejection) => view(&self.state, Err(rejection.into())),
+                Ok(events) => project(&self.state, Ok(&events)),
+                Err(rejection) => project(&self.state, Err(rejection.into())),
             }
         }
         // After the replies, which need not wait for it.
@@ -310,14 +315,14 @@ impl Engine {
 
     /// Rebuilds the state if a write has failed: it holds events that never became durable.
     fn recover(&mut self) -> Result<(), rheo_store::Error> {
-        if self.sound {
+        if self.is_current {
             return Ok(());
         }
         let loaded = self.journal.load(&self.workloads)?;
         self.state = loaded.state;
         self.position = loaded.position;
         self.since_snapshot = loaded.replayed;
-        self.sound = true;
+        self.is_current = true;
         Ok(())
     }
 }

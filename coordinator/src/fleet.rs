@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::Coordinator;
-use crate::engine::Failure;
+use crate::engine;
 use crate::throttle::Throttle;
 
 /// The time in which several changes are collected into one step.
@@ -32,12 +32,12 @@ pub(crate) async fn run(coordinator: Coordinator, stop: CancellationToken) {
         let stepped = stop.run_until_cancelled(fleets.step()).await;
         match stepped {
             // A full disk may have room later.
-            Some(Ok(()) | Err(Failure::Storage(_) | Failure::Rejected(_))) => {}
-            Some(Err(Failure::Stopping)) | None => return,
+            Some(Ok(()) | Err(engine::Error::Storage(_) | engine::Error::Rejected(_))) => {}
+            Some(Err(engine::Error::Stopping)) | None => return,
         }
         let poll = fleets.coordinator.settings().poll;
         let woken = async {
-            fleets.coordinator.live.fleets().notified().await;
+            fleets.coordinator.live.fleets_changed().notified().await;
             tokio::time::sleep(DEBOUNCE).await;
         };
         tokio::select! {
@@ -67,7 +67,7 @@ struct ReconcilePlan {
 }
 
 impl FleetController {
-    async fn step(&mut self) -> Result<(), Failure> {
+    async fn step(&mut self) -> Result<(), engine::Error> {
         let fleets = self.coordinator.handle.read(|state| state.fleets.clone()).await?;
         for fleet in fleets.values() {
             let quiet = fleet.pilots.is_empty() && fleet.mode != FleetMode::Active;
@@ -99,7 +99,7 @@ impl FleetController {
         }
     }
 
-    async fn reconcile(&mut self, fleet: &Fleet) -> Result<(), Failure> {
+    async fn reconcile(&mut self, fleet: &Fleet) -> Result<(), engine::Error> {
         let name = &fleet.spec.name;
         let launcher = match self.launcher(fleet) {
             Ok(launcher) => launcher,
@@ -154,7 +154,7 @@ impl FleetController {
         fleet: &FleetName,
         launcher: &dyn Launcher,
         submissions: Vec<PilotSubmission>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), engine::Error> {
         let mut left = submissions.iter();
         while let Some(submission) = left.next() {
             let pilot = submission.pilot.clone();
@@ -186,7 +186,7 @@ impl FleetController {
         &mut self,
         fleet: &FleetName,
         error: &Error,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), engine::Error> {
         if self.throttles.entry(fleet.clone()).or_default().is_due(Instant::now()) {
             tracing::warn!(%fleet, %error, "cannot reconcile the fleet: the cluster does not answer");
         }
@@ -194,7 +194,7 @@ impl FleetController {
             .await
     }
 
-    async fn execute(&self, command: FleetCommand) -> Result<(), Failure> {
+    async fn execute(&self, command: FleetCommand) -> Result<(), engine::Error> {
         let command = rheo_core::machine::Command::Fleet(command);
         self.coordinator.handle.execute(Caller::Coordinator, command, Vec::new(), |_, _| ()).await
     }

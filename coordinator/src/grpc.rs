@@ -26,7 +26,7 @@ use tonic::{Request, Status};
 
 use crate::app::Coordinator;
 use crate::connections::RequestBounds;
-use crate::engine::Failure;
+use crate::engine;
 use crate::tls::{AuthLayer, AuthPolicy};
 
 /// The timeout until a reply begins: longer than any deadline of a client, also for the upload of a
@@ -60,16 +60,17 @@ where
 /// Returns the routes of all services.
 async fn routes(coordinator: Coordinator, stop: &CancellationToken) -> Routes {
     let (health, health_service) = tonic_health::server::health_reporter();
-    let workers = WorkerServiceServer::new(worker::Service::new(coordinator.clone(), stop.clone()))
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE);
+    let workers =
+        WorkerServiceServer::new(worker::WorkerHandler::new(coordinator.clone(), stop.clone()))
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
     let admin = AdminServiceServer::new(admin::AdminHandler::new(coordinator.clone()))
         .max_encoding_message_size(MAX_MESSAGE);
     let fleets = FleetServiceServer::new(fleet::FleetHandler::new(coordinator.clone()));
     let sweeps = SweepServiceServer::new(sweep::SweepHandler::new(coordinator, stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
-    health.set_serving::<WorkerServiceServer<worker::Service>>().await;
+    health.set_serving::<WorkerServiceServer<worker::WorkerHandler>>().await;
     health.set_serving::<SweepServiceServer<sweep::SweepHandler>>().await;
     health.set_serving::<FleetServiceServer<fleet::FleetHandler>>().await;
     health.set_serving::<AdminServiceServer<admin::AdminHandler>>().await;
@@ -118,12 +119,12 @@ fn caller_of<T>(request: &Request<T>) -> Caller {
     request.extensions().get().copied().unwrap_or(Caller::Worker)
 }
 
-impl From<Failure> for Status {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Rejected(rejection) => refusal::from_rejection(&rejection),
-            Failure::Storage(_) => refusal::status(&Reason::Storage, failure.to_string(), None),
-            Failure::Stopping => refusal::status(&Reason::Stopping, failure.to_string(), None),
+impl From<engine::Error> for Status {
+    fn from(error: engine::Error) -> Self {
+        match error {
+            engine::Error::Rejected(rejection) => refusal::from_rejection(&rejection),
+            engine::Error::Storage(_) => refusal::status(&Reason::Storage, error.to_string(), None),
+            engine::Error::Stopping => refusal::status(&Reason::Stopping, error.to_string(), None),
         }
     }
 }

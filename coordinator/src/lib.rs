@@ -4,20 +4,20 @@
 //! the command line. Decisions about the state are made in `rheo-core`.
 
 pub mod app;
+mod attempt_keys;
 mod claim;
 pub mod cli;
 mod client;
 mod clock;
 mod connections;
 mod damage;
-mod derived;
 mod directory_check;
 mod engine;
 mod fleet;
 mod grpc;
 mod health;
+mod journal_entries;
 mod leaderboard;
-mod leased;
 mod live;
 mod ownership;
 pub mod paths;

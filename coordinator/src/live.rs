@@ -18,10 +18,10 @@ use log::LogTail;
 
 /// Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
-pub struct Live(Arc<Shared>);
+pub struct LiveState(Arc<SharedLiveState>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedLiveState {
     progress: Mutex<BTreeMap<TrialId, Progress>>,
     /// The speed of each sweep that had a trial since the start of this process.
     meters: Mutex<BTreeMap<SweepName, SpeedMeter>>,
@@ -37,14 +37,14 @@ struct Shared {
     /// Told when fleets may have too few or too many pilots.
     fleets: Notify,
     /// The workers that take trials.
-    takers: Mutex<BTreeMap<WorkerId, Taker>>,
+    active_workers: Mutex<BTreeMap<WorkerId, ActiveWorker>>,
     /// The sweeps that somebody wanted run since the start: submitted, resumed or retried.
-    wanted: Mutex<BTreeSet<SweepName>>,
+    requested: Mutex<BTreeSet<SweepName>>,
 }
 
 /// A worker that takes trials.
 #[derive(Debug)]
-struct Taker {
+struct ActiveWorker {
     /// The only sweep of which it takes any.
     only: Option<SweepName>,
     /// When it is no longer taken to be there, unless it is heard of before.
@@ -52,82 +52,82 @@ struct Taker {
 }
 
 /// Trials whose ends a slow watcher may still be told of.
-const REMEMBERED: usize = 1024;
+const ENDED_QUEUE: usize = 1024;
 
-impl Default for Live {
+impl Default for LiveState {
     fn default() -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedLiveState {
             progress: Mutex::default(),
             meters: Mutex::default(),
             logs: Mutex::default(),
             seen: Mutex::default(),
             changes: watch::Sender::new(0),
-            ended: broadcast::Sender::new(REMEMBERED),
+            ended: broadcast::Sender::new(ENDED_QUEUE),
             work: Notify::new(),
             fleets: Notify::new(),
-            takers: Mutex::default(),
-            wanted: Mutex::default(),
+            active_workers: Mutex::default(),
+            requested: Mutex::default(),
         }))
     }
 }
 
-impl Live {
+impl LiveState {
     fn progress_map(&self) -> MutexGuard<'_, BTreeMap<TrialId, Progress>> {
         self.0.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn takers(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Taker>> {
-        self.0.takers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn active_workers(&self) -> MutexGuard<'_, BTreeMap<WorkerId, ActiveWorker>> {
+        self.0.active_workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wanted_set(&self) -> MutexGuard<'_, BTreeSet<SweepName>> {
-        self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requested(&self) -> MutexGuard<'_, BTreeSet<SweepName>> {
+        self.0.requested.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a worker asks for trials, of the sweep `only` if there is one, and is to be heard of
     /// again before `until`.
-    pub(crate) fn asks(&self, worker: WorkerId, only: Option<SweepName>, until: Instant) {
-        self.takers().insert(worker, Taker { only, until });
+    pub(crate) fn worker_asked(&self, worker: WorkerId, only: Option<SweepName>, until: Instant) {
+        self.active_workers().insert(worker, ActiveWorker { only, until });
     }
 
     /// Notes that a worker that asked for trials was heard of.
-    pub(crate) fn heard_of(&self, worker: WorkerId, until: Instant) {
-        if let Some(taker) = self.takers().get_mut(&worker) {
-            taker.until = until.max(taker.until);
+    pub(crate) fn worker_renewed(&self, worker: WorkerId, until: Instant) {
+        if let Some(worker) = self.active_workers().get_mut(&worker) {
+            worker.until = until.max(worker.until);
         }
     }
 
     /// Notes that a worker takes no more trials.
-    pub(crate) fn left(&self, worker: WorkerId) {
-        self.takers().remove(&worker);
+    pub(crate) fn worker_left(&self, worker: WorkerId) {
+        self.active_workers().remove(&worker);
     }
 
     /// Whether a worker is there at `now` that takes trials of a sweep.
-    pub(crate) fn has_taker(&self, sweep: &SweepName, now: Instant) -> bool {
-        let mut takers = self.takers();
-        takers.retain(|_, taker| taker.until > now);
-        takers.values().any(|taker| taker.only.as_ref().is_none_or(|only| only == sweep))
+    pub(crate) fn has_worker_for(&self, sweep: &SweepName, now: Instant) -> bool {
+        let mut active_workers = self.active_workers();
+        active_workers.retain(|_, worker| worker.until > now);
+        active_workers.values().any(|worker| worker.only.as_ref().is_none_or(|only| only == sweep))
     }
 
     /// Notes that somebody wants a sweep run.
-    pub(crate) fn want(&self, sweep: SweepName) {
-        self.wanted_set().insert(sweep);
+    pub(crate) fn request_sweep(&self, sweep: SweepName) {
+        self.requested().insert(sweep);
     }
 
     /// The sweeps that somebody wanted run since the start.
-    pub(crate) fn wanted(&self) -> BTreeSet<SweepName> {
-        self.wanted_set().clone()
+    pub(crate) fn requested_sweeps(&self) -> BTreeSet<SweepName> {
+        self.requested().clone()
     }
 
     /// Told when fleets may have too few or too many pilots; remembered if nobody waits.
-    pub(crate) fn fleets(&self) -> &Notify {
+    pub(crate) fn fleets_changed(&self) -> &Notify {
         &self.0.fleets
     }
 
     /// The workers that are there at `now` and take trials.
-    pub(crate) fn present(&self, now: Instant) -> BTreeSet<WorkerId> {
-        let takers = self.takers();
-        let present = takers.iter().filter(|(_, taker)| taker.until > now);
+    pub(crate) fn active_worker_ids(&self, now: Instant) -> BTreeSet<WorkerId> {
+        let active_workers = self.active_workers();
+        let present = active_workers.iter().filter(|(_, worker)| worker.until > now);
         present.map(|(worker, _)| *worker).collect()
     }
 
@@ -170,7 +170,7 @@ impl Live {
         meter.report(trial.index, progress.fraction, now);
         drop(meters);
         self.progress_map().insert(trial, progress);
-        self.changed();
+        self.notify_watchers();
     }
 
     /// How far a trial is, if it runs and has said so.
@@ -183,7 +183,7 @@ impl Live {
         self.progress_map().remove(&trial);
         // Nobody may be watching.
         let _ = self.0.ended.send(trial);
-        self.changed();
+        self.notify_watchers();
     }
 
     fn logs(&self) -> MutexGuard<'_, BTreeMap<AttemptId, LogTail>> {
@@ -222,7 +222,7 @@ impl Live {
     pub(crate) fn sweep_deleted(&self, sweep: &SweepName) {
         self.progress_map().retain(|trial, _| trial.sweep != *sweep);
         self.logs().retain(|attempt, _| attempt.trial.sweep != *sweep);
-        self.wanted_set().remove(sweep);
+        self.requested().remove(sweep);
         self.meters().remove(sweep);
     }
 
@@ -242,17 +242,17 @@ impl Live {
     }
 
     /// Is told of trials that end from now on.
-    pub fn ended(&self) -> broadcast::Receiver<TrialId> {
+    pub fn subscribe_ended(&self) -> broadcast::Receiver<TrialId> {
         self.0.ended.subscribe()
     }
 
     /// Tells watchers to look.
-    pub fn changed(&self) {
+    pub fn notify_watchers(&self) {
         self.0.changes.send_modify(|count| *count += 1);
     }
 
     /// Wakes with every change.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub fn subscribe_changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }
 
@@ -262,7 +262,7 @@ impl Live {
     }
 
     /// Told when there may be work.
-    pub fn work(&self) -> &Notify {
+    pub fn work_available(&self) -> &Notify {
         &self.0.work
     }
 }
@@ -277,19 +277,20 @@ mod tests {
 
     #[test]
     fn a_worker_serves_the_sweeps_that_it_asks_for_until_it_is_gone() {
-        let (live, began) = (Live::default(), Instant::now());
+        let (live, began) = (LiveState::default(), Instant::now());
         let at = |seconds| began + Duration::from_secs(seconds);
         let [one, all] = [1, 2].map(|id| WorkerId(Uuid::from_u128(id)));
-        let has =
-            |name: &str, seconds| live.has_taker(&SweepName::parse(name).unwrap(), at(seconds));
+        let has = |name: &str, seconds| {
+            live.has_worker_for(&SweepName::parse(name).unwrap(), at(seconds))
+        };
         assert!(!has("a", 0));
-        live.asks(one, Some(SweepName::parse("a").unwrap()), at(10));
+        live.worker_asked(one, Some(SweepName::parse("a").unwrap()), at(10));
         assert!(has("a", 0) && !has("b", 0));
-        live.asks(all, None, at(10));
+        live.worker_asked(all, None, at(10));
         assert!(has("b", 0));
-        live.left(all);
+        live.worker_left(all);
         assert!(!has("b", 0));
-        live.heard_of(one, at(19));
+        live.worker_renewed(one, at(19));
         assert!(has("a", 18) && !has("a", 19));
     }
 }

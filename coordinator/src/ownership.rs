@@ -38,7 +38,7 @@ impl Coordinator {
         let checking = self.clone();
         let check = move || checking.check(has_buckets_asked);
         let checked = tokio::task::spawn_blocking(check).await;
-        checked.unwrap_or(Err(engine::Failure::Stopping.into()))
+        checked.unwrap_or(Err(engine::Error::Stopping.into()))
     }
 
     fn check(&self, has_buckets_asked: bool) -> Result<(), Error> {
@@ -127,9 +127,9 @@ impl Coordinator {
         if let StorageUrl::Directory(root) = &self.storage.results {
             let claim = self.claim(root, self.knows_results(root)?)?;
             if take_if_writable(&claim)? {
-                self.sink.claimed(claim);
+                self.sink.set_claim(claim);
             } else {
-                self.sink.claim_later(claim);
+                self.sink.claim_before_write(claim);
             }
         }
         if let StorageUrl::Directory(root) = &self.storage.checkpoints {
@@ -205,7 +205,7 @@ impl Coordinator {
     /// Recovers the results: removes or sets aside files that the journal does not name.
     pub(crate) fn recover_results(&self) -> Result<(), Error> {
         self.check_results()?;
-        if self.sink.is_claimed_later() {
+        if self.sink.is_claim_pending() {
             return Ok(());
         }
         let index = self.journal.index().map_err(|source| self.journal_error(source))?;

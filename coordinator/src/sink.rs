@@ -28,19 +28,19 @@ use crate::report::report;
 use crate::throttle::Throttle;
 
 /// Waiting bytes at which parts are written before their time.
-const EAGER: usize = 32 << 20;
+const EARLY_FLUSH_BYTES: usize = 32 << 20;
 
 /// Waiting bytes that are read at once to become parts.
-const FLUSHED: usize = 2 * EAGER;
+const FLUSH_BYTES: usize = 2 * EARLY_FLUSH_BYTES;
 
 /// Waiting bytes at which commits are refused.
-const FULL: usize = 1 << 30;
+const FULL_BYTES: usize = 1 << 30;
 
 /// How long to wait before parts are tried again that could not be written.
-const AGAIN: Duration = Duration::from_secs(15);
+const RETRY_PAUSE: Duration = Duration::from_secs(15);
 
 /// How long the deletion of a sweep waits for queries that read its files.
-const QUERIES: Duration = Duration::from_secs(5);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Parts of one table and sweep at which they are merged although the sweep goes on.
 const MANY_PARTS: usize = 32;
@@ -57,7 +57,7 @@ impl Backlog {
     /// Notes that rows of so many bytes have become durable in the journal.
     pub(crate) fn add(&self, bytes: usize) {
         let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if waiting >= EAGER {
+        if waiting >= EARLY_FLUSH_BYTES {
             self.wake.notify_one();
         }
     }
@@ -70,7 +70,7 @@ impl Backlog {
 
     /// Whether no more rows should be accepted.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) >= FULL
+        self.bytes.load(Ordering::Relaxed) >= FULL_BYTES
     }
 }
 
@@ -94,10 +94,10 @@ pub enum Error {
 /// Writes parts. One at a time.
 #[derive(Clone)]
 pub(crate) struct Sink {
-    shared: Arc<Shared>,
+    shared: Arc<SinkState>,
 }
 
-struct Shared {
+struct SinkState {
     journal: Arc<dyn Journal>,
     dataset: Arc<Dataset>,
     backlog: Arc<Backlog>,
@@ -105,11 +105,11 @@ struct Shared {
     writing: tokio::sync::Mutex<()>,
     /// Sweeps that ended, whose parts are to be merged.
     ended: Mutex<BTreeSet<SweepName>>,
-    trouble: Mutex<Option<String>>,
+    last_error: Mutex<Option<String>>,
     /// How often that is logged: the error names another part every time.
     throttle: Mutex<Throttle>,
     /// Whether the tree may not be what the journal says, because a change of it failed.
-    doubtful: Mutex<bool>,
+    needs_reconcile: Mutex<bool>,
     /// The results directory, which nothing is written to before it is claimed.
     claim: OnceLock<StorageClaim>,
 }
@@ -121,22 +121,22 @@ impl Sink {
         dataset: Arc<Dataset>,
         backlog: Arc<Backlog>,
     ) -> Self {
-        let shared = Shared {
+        let shared = SinkState {
             journal,
             dataset,
             backlog,
             writing: tokio::sync::Mutex::new(()),
             ended: Mutex::default(),
-            trouble: Mutex::default(),
+            last_error: Mutex::default(),
             throttle: Mutex::default(),
-            doubtful: Mutex::default(),
+            needs_reconcile: Mutex::default(),
             claim: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }
 
     /// Keeps the claim of the results directory.
-    pub(crate) fn claimed(&self, claim: StorageClaim) {
+    pub(crate) fn set_claim(&self, claim: StorageClaim) {
         // Once per process.
         let _ = self.shared.claim.set(claim);
     }
@@ -148,21 +148,22 @@ impl Sink {
 
     /// Has the results directory claimed, and brought in step with the journal, before anything is
     /// written to it: it could not be claimed at the start.
-    pub(crate) fn claim_later(&self, claim: StorageClaim) {
-        *self.shared.doubtful.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.claimed(claim);
+    pub(crate) fn claim_before_write(&self, claim: StorageClaim) {
+        *self.shared.needs_reconcile.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.set_claim(claim);
     }
 
     /// Whether the results directory is still to be claimed.
-    pub(crate) fn is_claimed_later(&self) -> bool {
-        *self.shared.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn is_claim_pending(&self) -> bool {
+        *self.shared.needs_reconcile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes parts every `interval`, and earlier if there is much to write, until `stop`; then once
     /// more.
     pub(crate) async fn run(self, interval: Duration, stop: CancellationToken) {
         loop {
-            let pause = if self.trouble().is_some() { interval.min(AGAIN) } else { interval };
+            let pause =
+                if self.last_error().is_some() { interval.min(RETRY_PAUSE) } else { interval };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.shared.backlog.wake.notified() => {}
@@ -182,18 +183,18 @@ impl Sink {
     }
 
     /// What keeps rows from being written, if anything does.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps parts from being written and merged until the guard is dropped.
-    pub(crate) async fn hold(&self) -> tokio::sync::MutexGuard<'_, ()> {
+    pub(crate) async fn pause(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.shared.writing.lock().await
     }
 
     /// Has the parts brought in step with the journal before the next one is written.
-    pub(crate) fn doubt(&self) {
-        *self.shared.doubtful.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    pub(crate) fn require_reconcile(&self) {
+        *self.shared.needs_reconcile.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
     /// Deletes a sweep: `forget` journals it, while no part is being written that could hold rows of
@@ -202,21 +203,21 @@ impl Sink {
     pub(crate) async fn delete<T>(
         &self,
         sweep: &SweepName,
-        forget: impl Future<Output = Result<T, engine::Failure>>,
-    ) -> Result<(T, bool), engine::Failure> {
+        forget: impl Future<Output = Result<T, engine::Error>>,
+    ) -> Result<(T, bool), engine::Error> {
         let _one_at_a_time = self.shared.writing.lock().await;
         let waiting = self.pending_bytes(sweep).await?;
         let forgotten = forget.await?;
         self.shared.backlog.remove(waiting);
         self.shared.ended().remove(sweep);
-        let deadline = Instant::now() + QUERIES;
+        let deadline = Instant::now() + QUERY_TIMEOUT;
         loop {
             let shared = Arc::clone(&self.shared);
             let cleared = tokio::task::spawn_blocking(move || shared.clear_removed()).await;
             match cleared.unwrap_or(Err(Error::Stopped)) {
                 Ok(true) => return Ok((forgotten, true)),
                 Ok(false) if Instant::now() < deadline => {
-                    tokio::time::sleep(QUERIES / 50).await;
+                    tokio::time::sleep(QUERY_TIMEOUT / 50).await;
                 }
                 Ok(false) => return Ok((forgotten, false)),
                 Err(error) => {
@@ -228,7 +229,7 @@ impl Sink {
     }
 
     /// How many bytes of rows of a sweep wait for a part.
-    async fn pending_bytes(&self, sweep: &SweepName) -> Result<usize, engine::Failure> {
+    async fn pending_bytes(&self, sweep: &SweepName) -> Result<usize, engine::Error> {
         let (shared, sweep) = (Arc::clone(&self.shared), Some(sweep.clone()));
         let counted = tokio::task::spawn_blocking(move || {
             let mut bytes = 0;
@@ -238,8 +239,8 @@ impl Sink {
             })?;
             Ok::<usize, rheo_store::Error>(bytes)
         });
-        let counted = counted.await.map_err(|_| engine::Failure::Stopping)?;
-        counted.map_err(|error| engine::Failure::Storage(report(&error)))
+        let counted = counted.await.map_err(|_| engine::Error::Stopping)?;
+        counted.map_err(|error| engine::Error::Storage(report(&error)))
     }
 
     async fn try_flush(&self) {
@@ -255,29 +256,30 @@ impl Sink {
         let shared = Arc::clone(&self.shared);
         let flushed = tokio::task::spawn_blocking(move || shared.flush()).await;
         let flushed = flushed.unwrap_or(Err(Error::Stopped));
-        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_error = self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         let now = flushed.as_ref().err().map(|error| report(error));
         match &now {
             Some(error) if self.shared.throttle().is_due(Instant::now()) => {
                 tracing::error!(error, "rows stay in the journal");
             }
-            None if trouble.is_some() => tracing::info!("rows are written again"),
+            None if last_error.is_some() => tracing::info!("rows are written again"),
             _ => {}
         }
-        *trouble = now;
+        *last_error = now;
         flushed
     }
 }
 
-impl Shared {
+impl SinkState {
     fn flush(&self) -> Result<(), Error> {
         // Where the journal is not, its parts are not looked for.
         self.journal.check_location()?;
         if let Some(claim) = self.claim.get() {
             claim.take()?;
         }
-        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
-        if *doubtful {
+        let mut needs_reconcile =
+            self.needs_reconcile.lock().unwrap_or_else(PoisonError::into_inner);
+        if *needs_reconcile {
             // Parts of deleted sweeps are nobody's, and would be set aside.
             if !self.clear_removed()? {
                 let path = self.dataset.location().into();
@@ -287,9 +289,9 @@ impl Shared {
             claim::log_recovery(&self.dataset.reconcile(&known, &claim::orphan_suffix())?);
         }
         // What fails half-way leaves files that the journal may or may not name.
-        *doubtful = true;
+        *needs_reconcile = true;
         self.write_and_merge()?;
-        *doubtful = false;
+        *needs_reconcile = false;
         Ok(())
     }
 
@@ -314,11 +316,11 @@ impl Shared {
         let mut from = 0;
         loop {
             // After a time in which nothing could be written they may be more than memory holds.
-            let (pending, is_more) = self.journal.pending_batch(from, FLUSHED)?;
+            let (pending, is_more) = self.journal.pending_batch(from, FLUSH_BYTES)?;
             from = pending.last().map_or(from, |last| last.key.position + 1);
-            for ((table, sweep), rows) in grouped(&pending) {
+            for ((table, sweep), rows) in by_destination(&pending) {
                 let ipc = rows.iter().map(|pending| pending.blob.batch.ipc.clone());
-                let part = self.dataset.write_part(table, sweep, range(&rows), ipc)?;
+                let part = self.dataset.write_part(table, sweep, positions(&rows), ipc)?;
                 let flushed = rows.iter().map(|pending| pending.key).collect();
                 self.journal.install(&PartChange {
                     add: vec![part],
@@ -370,10 +372,10 @@ impl Shared {
                 continue;
             }
             let merged = self.merge(table, sweep, &parts, retracted)?;
-            if merged == Merged::Later {
+            if merged == MergeOutcome::Later {
                 busy.insert(sweep.clone());
             }
-            if merged != Merged::Done {
+            if merged != MergeOutcome::Done {
                 holding.insert(sweep.clone());
             }
         }
@@ -395,10 +397,10 @@ impl Shared {
         sweep: &SweepName,
         parts: &[Part],
         mut retracted: Vec<Retraction>,
-    ) -> Result<Merged, Error> {
+    ) -> Result<MergeOutcome, Error> {
         let damaged = self.dataset.damaged();
         if damaged.iter().any(|damaged| parts.contains(&damaged.part)) {
-            return Ok(Merged::Later);
+            return Ok(MergeOutcome::Later);
         }
         let compacted = self.dataset.compact(table, sweep, parts, &retracted);
         // Those about every table are done when every table is.
@@ -410,18 +412,18 @@ impl Shared {
                 if !retracted.is_empty() {
                     self.journal.install(&PartChange { retracted, ..PartChange::default() })?;
                 }
-                return Ok(Merged::Done);
+                return Ok(MergeOutcome::Done);
             }
-            Err(dataset::Error::Busy { .. }) => return Ok(Merged::Later),
+            Err(dataset::Error::Busy { .. }) => return Ok(MergeOutcome::Later),
             // Other sweeps go on. Queries over this one say what is wrong, and so does the status.
             Err(error @ dataset::Error::Damaged(_)) => {
                 tracing::error!(error = report(&error), "parts are not merged");
-                return Ok(Merged::Later);
+                return Ok(MergeOutcome::Later);
             }
             // Small parts are slower to read, but right; queries leave retracted rows out.
             Err(error @ dataset::Error::NoExchange(_)) => {
                 tracing::debug!(error = report(&error), "parts are not merged");
-                return Ok(Merged::Never);
+                return Ok(MergeOutcome::Never);
             }
             Err(error) => return Err(error.into()),
         };
@@ -434,13 +436,13 @@ impl Shared {
         };
         self.journal.install(&change)?;
         self.dataset.publish(&compaction)?;
-        Ok(Merged::Done)
+        Ok(MergeOutcome::Done)
     }
 }
 
 /// Whether parts were merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Merged {
+enum MergeOutcome {
     /// They are, or there was nothing to merge.
     Done,
     /// Not yet: a query reads them, or one of them is damaged.
@@ -456,7 +458,9 @@ fn retractions(index: &PartIndex, table: &TableName, sweep: &SweepName) -> Vec<R
 }
 
 /// Pending rows by where they go.
-fn grouped(pending: &[PendingBlob]) -> BTreeMap<(&TableName, &SweepName), Vec<&PendingBlob>> {
+fn by_destination(
+    pending: &[PendingBlob],
+) -> BTreeMap<(&TableName, &SweepName), Vec<&PendingBlob>> {
     let mut groups: BTreeMap<_, Vec<&PendingBlob>> = BTreeMap::new();
     for one in pending {
         groups.entry((&one.blob.batch.table, &one.blob.trial.sweep)).or_default().push(one);
@@ -465,7 +469,7 @@ fn grouped(pending: &[PendingBlob]) -> BTreeMap<(&TableName, &SweepName), Vec<&P
 }
 
 /// The first and the last position.
-fn range(rows: &[&PendingBlob]) -> RangeInclusive<u64> {
+fn positions(rows: &[&PendingBlob]) -> RangeInclusive<u64> {
     let positions = rows.iter().map(|pending| pending.key.position);
     let (first, last) =
         positions.fold((u64::MAX, 0), |(first, last), at| (first.min(at), last.max(at)));

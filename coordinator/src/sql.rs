@@ -26,7 +26,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::engine::Handle;
+use crate::engine::EngineHandle;
 use crate::report::report;
 use process::{JournalSnapshot, QueryProcess};
 
@@ -39,7 +39,7 @@ pub(crate) struct QueryService {
     place: Arc<StorageUrl>,
     dataset: Arc<Dataset>,
     journal: Arc<dyn Journal>,
-    handle: Handle,
+    handle: EngineHandle,
     limits: Limits,
     /// Permits of the queries that run or wait.
     admitted: Arc<Semaphore>,
@@ -56,7 +56,7 @@ impl QueryService {
         place: StorageUrl,
         dataset: Arc<Dataset>,
         journal: Arc<dyn Journal>,
-        handle: Handle,
+        handle: EngineHandle,
         limits: Limits,
     ) -> Self {
         Self {

@@ -33,7 +33,7 @@ impl CoordinatorAtRest {
         coordinator.claim_storage().await?;
         let recovering = coordinator.clone();
         let recovered = tokio::task::spawn_blocking(move || recovering.recover_results()).await;
-        recovered.unwrap_or(Err(engine::Failure::Stopping.into()))?;
+        recovered.unwrap_or(Err(engine::Error::Stopping.into()))?;
         // Before any client is served who might refer to one of them again.
         coordinator.recover_checkpoints().await;
         let usual = match coordinator.storage.results {
@@ -102,7 +102,7 @@ async fn tick(coordinator: Coordinator, stop: CancellationToken) {
         }
         match coordinator.handle.execute(Caller::Coordinator, command, Vec::new(), |_, _| ()).await
         {
-            Ok(()) | Err(engine::Failure::Storage(_)) => {}
+            Ok(()) | Err(engine::Error::Storage(_)) => {}
             Err(_) => return,
         }
     }

@@ -35,7 +35,7 @@ pub(crate) enum Error {
     },
     /// The engine does not answer.
     #[error(transparent)]
-    Engine(#[from] engine::Failure),
+    Engine(#[from] engine::Error),
 }
 
 impl Coordinator {

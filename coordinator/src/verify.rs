@@ -104,7 +104,7 @@ pub(crate) enum VerifyUpdate {
 pub(crate) enum Error {
     /// The engine refused.
     #[error(transparent)]
-    Engine(#[from] engine::Failure),
+    Engine(#[from] engine::Error),
     /// The journal cannot be read.
     #[error("the journal cannot be read")]
     Journal(#[from] rheo_store::Error),
@@ -214,7 +214,7 @@ impl Coordinator {
         if looked.is_ok() {
             return Ok(looked);
         }
-        let _no_changes = self.sink.hold().await;
+        let _no_changes = self.sink.pause().await;
         if !self.journal.parts()?.contains(part) {
             return Ok(Ok(()));
         }
@@ -251,8 +251,8 @@ impl Coordinator {
 
     /// Restarts the affected trials and sets damaged files aside.
     async fn repair(&self, damage: &[Finding]) -> Result<Vec<SweepRepair>, Error> {
-        let _no_changes = self.sink.hold().await;
-        self.sink.doubt();
+        let _no_changes = self.sink.pause().await;
+        self.sink.require_reconcile();
         let mut plans: BTreeMap<SweepName, RepairPlan> = BTreeMap::new();
         for finding in damage {
             match finding {

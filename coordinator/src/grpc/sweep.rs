@@ -28,7 +28,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller_of;
 use crate::app::Coordinator;
-use crate::engine::Failure;
+use crate::engine;
 use crate::report::report;
 
 /// The shortest time between two messages to a watcher.
@@ -67,7 +67,7 @@ impl SweepHandler {
             Some(sweep) => view(sweep),
             None => Err(Rejection::UnknownSweep(name)),
         });
-        Ok(found.await?.map_err(Failure::Rejected)?)
+        Ok(found.await?.map_err(engine::Error::Rejected)?)
     }
 
     /// Converts a sweep for clients.
@@ -92,7 +92,7 @@ impl SweepHandler {
             self.coordinator.handle.execute(caller, command, Vec::new(), view).await?;
         let sweep = sweep.ok_or_else(|| Status::internal("a sweep vanished"))?;
         if wants {
-            self.coordinator.live.want(sweep.view.name.clone());
+            self.coordinator.live.request_sweep(sweep.view.name.clone());
         }
         Ok((self.sweep_message(sweep), retried))
     }
@@ -131,7 +131,7 @@ impl SweepService for SweepHandler {
         };
         let (sweep, created) =
             self.coordinator.handle.execute(caller, command, Vec::new(), view).await?;
-        self.coordinator.live.want(wanted);
+        self.coordinator.live.request_sweep(wanted);
         let sweep = sweep.map(|sweep| self.sweep_message(sweep));
         Ok(Response::new(v1::SubmitResponse { sweep, created }))
     }
@@ -140,12 +140,12 @@ impl SweepService for SweepHandler {
         &self,
         request: Request<v1::ListSweepsRequest>,
     ) -> Result<Response<v1::ListSweepsResponse>, Status> {
-        let present = self.coordinator.live.present(Instant::now());
+        let active = self.coordinator.live.active_worker_ids(Instant::now());
         let view =
             move |state: &State| -> (Vec<SweepSnapshot>, Vec<v1::UnfitWorker>, Option<String>) {
                 let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
                 let view = |sweep: &rheo_core::sweep::Sweep| {
-                    let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
+                    let view = SweepView::among_workers(state, sweep, |id| active.contains(&id));
                     SweepSnapshot { view, left: RemainingTrials::of(sweep) }
                 };
                 let unfit = state.unfit_workers().into_iter().map(Into::into);
@@ -168,15 +168,15 @@ impl SweepService for SweepHandler {
         request: Request<v1::GetSweepRequest>,
     ) -> Result<Response<v1::GetSweepResponse>, Status> {
         let name = wire::parse_name(&request.into_inner().sweep)?;
-        let present = self.coordinator.live.present(Instant::now());
+        let active = self.coordinator.live.active_worker_ids(Instant::now());
         let found = self.coordinator.handle.read(move |state| {
             let Some(sweep) = state.sweeps.get(&name) else {
                 return Err(Rejection::UnknownSweep(name));
             };
-            let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
+            let view = SweepView::among_workers(state, sweep, |id| active.contains(&id));
             Ok((SweepSnapshot { view, left: RemainingTrials::of(sweep) }, sweep.source.clone()))
         });
-        let (sweep, source) = found.await?.map_err(Failure::Rejected)?;
+        let (sweep, source) = found.await?.map_err(engine::Error::Rejected)?;
         Ok(Response::new(v1::GetSweepResponse { sweep: Some(self.sweep_message(sweep)), source }))
     }
 
@@ -237,7 +237,8 @@ impl SweepService for SweepHandler {
         })?;
         // Before the first snapshot, so that no later change is missed.
         let live = &self.coordinator.live;
-        let mut subscription = Subscription { changes: live.watch(), endings: live.ended() };
+        let mut subscription =
+            Subscription { changes: live.subscribe_changes(), endings: live.subscribe_ended() };
         let first = watch_response(&self.coordinator, &name, &mut subscription.endings).await?;
         let (sender, receiver) = mpsc::channel(4);
         let (coordinator, stop) = (self.coordinator.clone(), self.stop.clone());
@@ -351,7 +352,7 @@ fn sweep_message(
     let now = coordinator.clock.now();
     view.estimate = coordinator.live.estimate(&view.name, left.as_ref(), now);
     let could_run = view.phase == SweepPhase::Running && view.counts.running == 0;
-    view.idle = could_run && !coordinator.live.has_taker(&view.name, Instant::now());
+    view.idle = could_run && !coordinator.live.has_worker_for(&view.name, Instant::now());
     view.into()
 }
 
@@ -371,7 +372,7 @@ impl LeasedAttempt {
     }
 
     /// Converts the attempt, with its worker and the log lines that are not durable yet.
-    async fn message(self, coordinator: &Coordinator) -> Result<v1::RunningAttempt, Failure> {
+    async fn message(self, coordinator: &Coordinator) -> Result<v1::RunningAttempt, engine::Error> {
         let Self { id, number, lease } = self;
         let worker = lease.worker;
         let info = coordinator.handle.read(move |state| {
@@ -414,7 +415,7 @@ async fn watch_response(
     coordinator: &Coordinator,
     name: &SweepName,
     endings: &mut broadcast::Receiver<TrialId>,
-) -> Result<v1::WatchResponse, Failure> {
+) -> Result<v1::WatchResponse, engine::Error> {
     let target = name.clone();
     let observed = coordinator.handle.read(move |state| {
         let sweep = state.sweeps.get(&target).ok_or(Rejection::UnknownSweep(target))?;

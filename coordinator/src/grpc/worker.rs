@@ -30,38 +30,39 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::caller_of;
 use crate::app::Coordinator;
-use crate::leased::AttemptKeys;
+use crate::attempt_keys::AttemptKeys;
 use crate::report::report;
 use crate::uploads;
 
 /// The longest that a worker waits for work in one call.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// The most calls that wait for work at a time: one for each worker that may be known.
-const WAITING: usize = limits::MAX_WORKERS;
+const MAX_WAITING: usize = limits::MAX_WORKERS;
 
 /// How long after that a worker may take to be heard of again before it is taken to be gone.
-const MARGIN: Duration = Duration::from_secs(10);
+const PRESENCE_MARGIN: Duration = Duration::from_secs(10);
 /// The longest that a worker waits in one call that lacks what the waiting trials need.
 const UNFIT_WAIT: Duration = Duration::from_secs(5);
 
 /// Serves workers.
-pub(crate) struct Service {
+pub(crate) struct WorkerHandler {
     coordinator: Coordinator,
     stop: CancellationToken,
     waiting: Semaphore,
 }
 
-impl Service {
+impl WorkerHandler {
     pub(crate) fn new(coordinator: Coordinator, stop: CancellationToken) -> Self {
-        Self { coordinator, stop, waiting: Semaphore::new(WAITING) }
+        Self { coordinator, stop, waiting: Semaphore::new(MAX_WAITING) }
     }
 }
 
-type Chunks = Pin<Box<dyn Stream<Item = Result<v1::GetCheckpointResponse, Status>> + Send>>;
+type CheckpointStream =
+    Pin<Box<dyn Stream<Item = Result<v1::GetCheckpointResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl WorkerService for Service {
+impl WorkerService for WorkerHandler {
     async fn join(
         &self,
         request: Request<v1::JoinRequest>,
@@ -74,7 +75,7 @@ impl WorkerService for Service {
         let id = self.coordinator.handle.execute(caller, command, Vec::new(), id).await?;
         let ResourceOffer { cpus: slots, gpus, .. } = offer;
         tracing::info!(%worker, host, slots, gpus, "a worker joined");
-        self.saw(worker);
+        self.mark_seen(worker);
         let lease = self.coordinator.settings.lease.as_millis();
         Ok(Response::new(v1::JoinResponse {
             lease_ms: u64::try_from(lease).unwrap_or(u64::MAX),
@@ -93,13 +94,13 @@ impl WorkerService for Service {
         let free = wire::parse_free(&request)?;
         let (worker, held) =
             (wire::parse_worker_id(&request.worker)?, wire::parse_held(request.held)?);
-        let wish = Wish { caller, worker, held, free, only };
-        let wait = Duration::from_millis(request.wait_ms).min(LONGEST_WAIT);
+        let work = WorkRequest { caller, worker, held, free, only };
+        let wait = Duration::from_millis(request.wait_ms).min(MAX_WAIT);
         let _place = self.waiting.try_acquire().map_err(|_| {
-            let text = format!("{WAITING} calls wait for work, which is all that may");
+            let text = format!("{MAX_WAITING} calls wait for work, which is all that may");
             refusal::status(&Reason::Full, text, None)
         })?;
-        let Answer { assignments, left, unfit, .. } = self.wait_for_work(wish, wait).await?;
+        let WorkReply { assignments, left, unfit, .. } = self.wait_for_work(work, wait).await?;
         Ok(Response::new(v1::AcquireResponse {
             assignments: assignments.into_iter().map(Into::into).collect(),
             nothing_left: left == WorkOutlook::None,
@@ -121,7 +122,7 @@ impl WorkerService for Service {
             progress.push((held.progress, log::lines(held.log)));
         }
         let lease = self.coordinator.settings.lease;
-        self.coordinator.live.heard_of(worker, Instant::now() + lease);
+        self.coordinator.live.worker_renewed(worker, Instant::now() + lease);
         let command = Command::Renew { worker, held: attempts.clone(), lease };
         let asked = attempts.clone();
         let view = move |state: &State, _: &[_]| -> Vec<Verdict> {
@@ -132,7 +133,7 @@ impl WorkerService for Service {
             asked.iter().map(of).collect()
         };
         let verdicts = self.coordinator.handle.execute(caller, command, Vec::new(), view).await?;
-        self.saw(worker);
+        self.mark_seen(worker);
         let live = &self.coordinator.live;
         for ((held, (progress, lines)), verdict) in
             attempts.into_iter().zip(progress).zip(&verdicts)
@@ -183,12 +184,12 @@ impl WorkerService for Service {
         Ok(Response::new(v1::PutCheckpointResponse {}))
     }
 
-    type GetCheckpointStream = Chunks;
+    type GetCheckpointStream = CheckpointStream;
 
     async fn get_checkpoint(
         &self,
         request: Request<v1::GetCheckpointRequest>,
-    ) -> Result<Response<Chunks>, Status> {
+    ) -> Result<Response<CheckpointStream>, Status> {
         let request = request.into_inner();
         if let Some(claim) = request.claim {
             self.admit(claim.try_into()?).await?;
@@ -209,7 +210,7 @@ impl WorkerService for Service {
             request.claim.ok_or(InvalidMessage::Missing("claim"))?.try_into()?;
         let work: WorkWithRows = request.work.ok_or(InvalidMessage::Missing("work"))?.try_into()?;
         let (worker, attempt) = (claim.worker, claim.attempt.clone());
-        let blobs = self.blobs(&attempt, Some(&work), log::lines(request.log)).await?;
+        let blobs = self.row_blobs(&attempt, Some(&work), log::lines(request.log)).await?;
         let checkpoint = work.work.checkpoint;
         let command = Command::Commit { claim, work: work.work };
         let asked = attempt.clone();
@@ -236,7 +237,7 @@ impl WorkerService for Service {
         check_summary(&ending)?;
         let work: Option<WorkWithRows> = request.work.map(WorkWithRows::try_from).transpose()?;
         let attempt = claim.attempt.clone();
-        let blobs = self.blobs(&attempt, work.as_ref(), log::lines(request.log)).await?;
+        let blobs = self.row_blobs(&attempt, work.as_ref(), log::lines(request.log)).await?;
         let work = work.map(|work| work.work);
         let checkpoint = work.as_ref().map(|work| work.checkpoint);
         let command = Command::Finish { claim, work, ending };
@@ -257,7 +258,7 @@ impl WorkerService for Service {
         let request = request.into_inner();
         let worker = wire::parse_worker_id(&request.worker)?;
         tracing::info!(%worker, lost = request.lost, unfit = request.unfit, "a worker left");
-        self.coordinator.live.left(worker);
+        self.coordinator.live.worker_left(worker);
         let command = match request.unfit {
             _ if request.lost => Command::ReportLost { worker },
             Some(reason) => Command::LeaveUnfit { worker, reason },
@@ -269,7 +270,7 @@ impl WorkerService for Service {
 }
 
 /// What a worker that asks for work wants.
-struct Wish {
+struct WorkRequest {
     caller: Caller,
     worker: WorkerId,
     held: Vec<HeldAttempt>,
@@ -278,7 +279,7 @@ struct Wish {
 }
 
 /// What it gets.
-struct Answer {
+struct WorkReply {
     assignments: Vec<Assignment>,
     /// Whether more may come.
     left: WorkOutlook,
@@ -288,23 +289,27 @@ struct Answer {
     unfit: Option<String>,
 }
 
-impl Service {
+impl WorkerHandler {
     /// Notes that a worker that is known was heard of.
-    fn saw(&self, worker: WorkerId) {
+    fn mark_seen(&self, worker: WorkerId) {
         self.coordinator.live.worker_seen(worker, self.coordinator.clock.now());
     }
 
     /// Leases trials, waiting until there are some, there can be none, or `wait` is over.
-    async fn wait_for_work(&self, wish: Wish, wait: Duration) -> Result<Answer, Status> {
+    async fn wait_for_work(&self, work: WorkRequest, wait: Duration) -> Result<WorkReply, Status> {
         let mut deadline = Instant::now() + wait;
         loop {
-            let woken = self.coordinator.live.work().notified();
+            let woken = self.coordinator.live.work_available().notified();
             tokio::pin!(woken);
             // From here on a wake-up is not missed, whatever the engine says in between.
             woken.as_mut().enable();
-            let answer = self.ask_for_work(&wish).await?;
+            let answer = self.try_acquire(&work).await?;
             // Only now is it a worker that is known.
-            self.coordinator.live.asks(wish.worker, wish.only.clone(), deadline + MARGIN);
+            self.coordinator.live.worker_asked(
+                work.worker,
+                work.only.clone(),
+                deadline + PRESENCE_MARGIN,
+            );
             let nothing_to_wait_for =
                 answer.left == WorkOutlook::None || Instant::now() >= deadline;
             if !answer.assignments.is_empty() || nothing_to_wait_for || self.stop.is_cancelled() {
@@ -324,8 +329,8 @@ impl Service {
     }
 
     /// What the worker gets now.
-    async fn ask_for_work(&self, wish: &Wish) -> Result<Answer, Status> {
-        let Wish { caller, worker, held, free, only } = wish;
+    async fn try_acquire(&self, work: &WorkRequest) -> Result<WorkReply, Status> {
+        let WorkRequest { caller, worker, held, free, only } = work;
         let (worker, free) = (*worker, free.clone());
         let lease = self.coordinator.settings.lease;
         let (known, wanted) = (held.clone(), only.clone());
@@ -333,20 +338,20 @@ impl Service {
             Command::Acquire { worker, held: held.clone(), free, only: only.clone(), lease };
         // Read before the decision, so that no trial becomes ready between the two.
         let now = self.coordinator.clock.now();
-        let leased = self.coordinator.leased.clone();
+        let attempt_keys = self.coordinator.attempt_keys.clone();
         let view = move |state: &State, _: &[_]| {
             let assignments = state.assignments(worker, &known);
             for assignment in &assignments {
-                leased.note(state, &assignment.attempt);
+                attempt_keys.insert_if_leased(state, &assignment.attempt);
             }
             let pause = state.next_ready(wanted.as_ref(), now).map(|at| at.since(now));
             let left = state.work_outlook(worker, wanted.as_ref());
             let unfit = assignments.is_empty();
             let unfit = unfit.then(|| state.unfit_for_waiting(worker, wanted.as_ref())).flatten();
-            Answer { assignments, left, pause, unfit }
+            WorkReply { assignments, left, pause, unfit }
         };
         let found = self.coordinator.handle.execute(*caller, command, Vec::new(), view).await?;
-        self.saw(worker);
+        self.mark_seen(worker);
         Ok(found)
     }
 
@@ -357,39 +362,39 @@ impl Service {
     }
 
     /// The rows that a message brings, checked before they are asked to count.
-    async fn blobs(
+    async fn row_blobs(
         &self,
         attempt: &AttemptId,
         work: Option<&WorkWithRows>,
         log: Vec<LogLine>,
     ) -> Result<Vec<RowBlob>, Status> {
         if let Some(work) = work {
-            self.accept(work.work.checkpoint).await?;
+            self.check_commit(work.work.checkpoint).await?;
         }
         if work.is_none() && log.is_empty() {
             return Ok(Vec::new());
         }
         // There is no such trial, which the engine will say better.
-        let Some(keys) = self.keys(attempt).await? else { return Ok(Vec::new()) };
+        let Some(keys) = self.attempt_keys(attempt).await? else { return Ok(Vec::new()) };
         let mut blobs = Vec::new();
         for batch in work.into_iter().flat_map(|work| &work.batches) {
             let trial = attempt.trial.clone();
-            blobs.push(RowBlob { trial, batch: checked(batch, &keys.keys)? });
+            blobs.push(RowBlob { trial, batch: parse_rows(batch, &keys.keys)? });
         }
         if !log.is_empty() {
             // The lines need not be kept for the end of the attempt.
             self.coordinator.live.record_log(attempt, &log);
         }
-        let log = keys.log(attempt, &log);
+        let log = keys.encode_log(attempt, &log);
         blobs.extend(log.map_err(|error| invalid_rows(report(&error)))?);
         Ok(blobs)
     }
 
     /// Refuses a commit that would have to wait, or whose checkpoint is not there.
-    async fn accept(&self, checkpoint: Digest) -> Result<(), Status> {
+    async fn check_commit(&self, checkpoint: Digest) -> Result<(), Status> {
         if self.coordinator.backlog.is_full() {
-            let trouble = self.coordinator.sink.trouble().unwrap_or_default();
-            let text = format!("too many rows wait to be written into parts: {trouble}");
+            let last_error = self.coordinator.sink.last_error().unwrap_or_default();
+            let text = format!("too many rows wait to be written into parts: {last_error}");
             return Err(refusal::status(&Reason::Storage, text, None));
         }
         let found = self.coordinator.checkpoints.contains(checkpoint).await;
@@ -400,12 +405,16 @@ impl Service {
     }
 
     /// What rows of `attempt` begin with; none if there is no such trial.
-    async fn keys(&self, attempt: &AttemptId) -> Result<Option<Arc<AttemptKeys>>, Status> {
-        if let Some(keys) = self.coordinator.leased.get(attempt) {
+    async fn attempt_keys(&self, attempt: &AttemptId) -> Result<Option<Arc<AttemptKeys>>, Status> {
+        if let Some(keys) = self.coordinator.attempt_keys.get(attempt) {
             return Ok(Some(keys));
         }
-        let (leased, attempt) = (self.coordinator.leased.clone(), attempt.clone());
-        Ok(self.coordinator.handle.read(move |state| leased.note(state, &attempt)).await?)
+        let (attempt_keys, attempt) = (self.coordinator.attempt_keys.clone(), attempt.clone());
+        Ok(self
+            .coordinator
+            .handle
+            .read(move |state| attempt_keys.insert_if_leased(state, &attempt))
+            .await?)
     }
 
     async fn store(
@@ -444,7 +453,7 @@ fn check_summary(ending: &AttemptEnd) -> Result<(), Status> {
 }
 
 /// A batch whose rows have the schema of their table and the keys of their trial.
-fn checked(batch: &RowBatch, keys: &TrialKeys) -> Result<RowBatch, Status> {
+fn parse_rows(batch: &RowBatch, keys: &TrialKeys) -> Result<RowBatch, Status> {
     let checked = rheo_query::parse(&batch.table, keys, batch.ipc.clone());
     let checked = checked.map_err(|error| invalid_rows(report(&error)))?;
     if checked.rows == batch.rows {

@@ -63,7 +63,7 @@ async fn next(
     client: &mut Client,
     refused: &BTreeSet<SweepName>,
 ) -> Result<Option<SweepView>, Failure> {
-    let wanted = session.running.coordinator.live.wanted();
+    let wanted = session.running.coordinator.live.requested_sweeps();
     let (sweeps, _) = client.sweeps().await?;
     Ok(sweeps.into_iter().find(|sweep| {
         sweep.phase == SweepPhase::Running

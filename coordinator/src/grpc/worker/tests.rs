@@ -20,11 +20,11 @@ parameters:
 ";
 
 /// A service on a state of its own, with a sweep.
-async fn service(state: &TempDir) -> Service {
+async fn service(state: &TempDir) -> WorkerHandler {
     service_with(Settings::new(state.path().join("state"))).await
 }
 
-async fn service_with(settings: Settings) -> Service {
+async fn service_with(settings: Settings) -> WorkerHandler {
     let opened = Coordinator::open(settings).unwrap();
     let coordinator = opened.coordinator;
     let start = coordinator.start_command();
@@ -33,11 +33,11 @@ async fn service_with(settings: Settings) -> Service {
         Box::new(spec::parse(&networks::workloads(), "demo.yaml", SWEEP).unwrap().definition);
     let submit = Command::Submit { definition, source: SWEEP.to_owned() };
     coordinator.handle.execute(Caller::Coordinator, submit, Vec::new(), |_, _| ()).await.unwrap();
-    Service::new(coordinator, CancellationToken::new())
+    WorkerHandler::new(coordinator, CancellationToken::new())
 }
 
 /// A worker that has joined, and its first trial.
-async fn lease(service: &Service) -> (String, v1::Assignment) {
+async fn lease(service: &WorkerHandler) -> (String, v1::Assignment) {
     let worker = Uuid::now_v7().to_string();
     let join = v1::JoinRequest {
         worker: worker.clone(),
@@ -51,7 +51,7 @@ async fn lease(service: &Service) -> (String, v1::Assignment) {
     (worker, reply.assignments.into_iter().next().unwrap())
 }
 
-async fn put_checkpoint(service: &Service) -> Digest {
+async fn put_checkpoint(service: &WorkerHandler) -> Digest {
     let bytes = Bytes::from_static(b"weights");
     let digest = checkpoint::digest(&bytes);
     let mut upload = service.coordinator.checkpoints.upload(digest).await.unwrap();
@@ -99,7 +99,7 @@ async fn a_commit_asks_the_engine_once() {
         if epoch == 2 {
             // As after a restart.
             let attempt: HeldAttempt = assignment.attempt.clone().unwrap().try_into().unwrap();
-            service.coordinator.leased.forget(&attempt.attempt);
+            service.coordinator.attempt_keys.remove(&attempt.attempt);
         }
         let before = service.coordinator.handle.calls.load(Ordering::Relaxed);
         let request = commit(&worker, &assignment, (checkpoint, epoch));
@@ -116,14 +116,14 @@ async fn the_keys_of_an_attempt_that_ended_are_forgotten() {
     let service = service(&state).await;
     let (worker, assignment) = lease(&service).await;
     let held: HeldAttempt = assignment.attempt.clone().unwrap().try_into().unwrap();
-    assert!(service.coordinator.leased.get(&held.attempt).is_some());
+    assert!(service.coordinator.attempt_keys.get(&held.attempt).is_some());
     let claim = Some(v1::Claim { worker, attempt: assignment.attempt, sequence: 1 });
     let ending = Some(v1::finish_request::Ending::Preempted(v1::finish_request::Empty {}));
     let finish = v1::FinishRequest { claim, ending, ..Default::default() };
     let before = service.coordinator.handle.calls.load(Ordering::Relaxed);
     service.finish(Request::new(finish)).await.unwrap();
     assert_eq!(service.coordinator.handle.calls.load(Ordering::Relaxed) - before, 1);
-    assert!(service.coordinator.leased.get(&held.attempt).is_none());
+    assert!(service.coordinator.attempt_keys.get(&held.attempt).is_none());
 }
 
 /// A sketch of what may come: another journal than the one in a file, chosen in the settings.

@@ -4,7 +4,7 @@ use rheo_core::machine::Rejection;
 
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum Error {
     /// The state machine refused.
     #[error(transparent)]
     Rejected(#[from] Rejection),

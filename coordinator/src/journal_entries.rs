@@ -14,17 +14,17 @@ use rheo_query::{AttemptRow, TrialRow, encode_attempts, encode_trials};
 use rheo_store::{JournalEntry, RowBlob};
 use serde::Deserialize as _;
 
-use crate::leased::{AttemptKeys, LeasedKeys};
-use crate::live::Live;
+use crate::attempt_keys::{AttemptKeyCache, AttemptKeys};
+use crate::live::LiveState;
 
 /// The entries for `events`, which one command caused and `state` includes; `blobs` are the rows
 /// that came with the command.
-pub(crate) fn entries(
+pub(crate) fn of_events(
     state: &State,
     events: &[Event],
     mut blobs: Vec<RowBlob>,
-    live: &Live,
-    leased: &LeasedKeys,
+    live: &LiveState,
+    attempt_keys: &AttemptKeyCache,
 ) -> Result<Vec<JournalEntry>, rheo_query::Error> {
     let mut entries = Vec::with_capacity(events.len());
     for (index, event) in events.iter().enumerate() {
@@ -35,16 +35,16 @@ pub(crate) fn entries(
                 // The last lines of its log, unless a last commit brought them.
                 entry.blobs.append(&mut blobs);
                 let attempt = &ended.attempt;
-                if let Some(keys) = leased.find(state, attempt) {
-                    entry.blobs.extend(keys.log(attempt, &live.unrecorded_log(attempt))?);
+                if let Some(keys) = attempt_keys.find(state, attempt) {
+                    entry.blobs.extend(keys.encode_log(attempt, &live.unrecorded_log(attempt))?);
                     let row = attempt_row(state, ended, &keys).map(|row| encode_attempts(&[row]));
-                    entry.blobs.extend(blob(&attempt.trial, row)?);
+                    entry.blobs.extend(row_blob(&attempt.trial, row)?);
                 }
             }
             Event::TrialEnded(ended) => {
                 let last = last_attempt(&ended.trial, &events[..index]);
-                let row = trial_row(state, ended, last, leased);
-                entry.blobs.extend(blob(&ended.trial, row.map(|row| encode_trials(&[row])))?);
+                let row = trial_row(state, ended, last, attempt_keys);
+                entry.blobs.extend(row_blob(&ended.trial, row.map(|row| encode_trials(&[row])))?);
             }
             Event::TrialsRetried(TrialsRetried { sweep, reopened, .. })
             | Event::SweepResumed(SweepResumed { sweep, reopened, .. }) => {
@@ -66,7 +66,7 @@ pub(crate) fn entries(
     Ok(entries)
 }
 
-fn blob(
+fn row_blob(
     trial: &TrialId,
     batch: Option<Result<RowBatch, rheo_query::Error>>,
 ) -> Result<Option<RowBlob>, rheo_query::Error> {
@@ -83,7 +83,7 @@ fn attempt_row(state: &State, ended: &AttemptEnded, keys: &AttemptKeys) -> Optio
         Some(trial) => trial.checkpoint,
         None => sweep.done.get(&index)?.checkpoint,
     };
-    let machine =
+    let info =
         state.workers.get(&ended.worker).map(|worker| worker.info.clone()).unwrap_or_default();
     let epoch = |epoch: u32| i32::try_from(epoch).unwrap_or(i32::MAX);
     Some(AttemptRow {
@@ -91,10 +91,10 @@ fn attempt_row(state: &State, ended: &AttemptEnded, keys: &AttemptKeys) -> Optio
         attempt: sweep.attempt_count(attempt.number),
         outcome: ended.outcome.name().to_owned(),
         worker: ended.worker,
-        host: machine.host,
-        pid: Some(machine.pid),
-        place: machine.place,
-        version: machine.version,
+        host: info.host,
+        pid: Some(info.pid),
+        place: info.place,
+        version: info.version,
         started: ended.since,
         ended: ended.at,
         epochs: ended.epochs.map(|(first, last)| (epoch(first), epoch(last))),
@@ -109,19 +109,18 @@ fn trial_row(
     state: &State,
     ended: &TrialEnded,
     last: Option<&AttemptEnded>,
-    leased: &LeasedKeys,
+    attempt_keys: &AttemptKeyCache,
 ) -> Option<TrialRow> {
     let trial = &ended.trial;
     let sweep = state.sweeps.get(&trial.sweep)?;
     let done = sweep.done.get(&trial.index)?;
-    let known = last.and_then(|last| leased.get(&last.attempt));
+    let known = last.and_then(|last| attempt_keys.get(&last.attempt));
     let planned = match known {
         Some(keys) => Arc::clone(&keys.planned),
         None => sweep.trial(trial.index).ok()?,
     };
     let worker = last.map(|last| last.worker);
-    let machine =
-        worker.and_then(|worker| state.workers.get(&worker)).map(|Worker { info, .. }| info);
+    let info = worker.and_then(|worker| state.workers.get(&worker)).map(|Worker { info, .. }| info);
     let swept = planned.swept.iter().map(|(path, value)| (path.to_owned(), value.clone()));
     Some(TrialRow {
         trial: trial.index,
@@ -135,9 +134,9 @@ fn trial_row(
         attempts: sweep.attempt_count(done.attempt),
         started: (done.attempt > 0).then_some(done.started),
         ended: ended.at,
-        host: machine.map(|info| info.host.clone()),
+        host: info.map(|info| info.host.clone()),
         worker,
-        version: machine.map(|info| info.version.clone()),
+        version: info.map(|info| info.version.clone()),
         checkpoint: done.checkpoint,
         error: ended.error.clone(),
     })

@@ -35,7 +35,7 @@ impl AttemptKeys {
     }
 
     /// Lines of the log of the attempt as rows; none if there are no lines.
-    pub(crate) fn log(
+    pub(crate) fn encode_log(
         &self,
         attempt: &AttemptId,
         lines: &[LogLine],
@@ -50,9 +50,9 @@ impl AttemptKeys {
 
 /// The keys of all attempts that run. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LeasedKeys(Arc<Mutex<BTreeMap<AttemptId, Arc<AttemptKeys>>>>);
+pub(crate) struct AttemptKeyCache(Arc<Mutex<BTreeMap<AttemptId, Arc<AttemptKeys>>>>);
 
-impl LeasedKeys {
+impl AttemptKeyCache {
     fn map(&self) -> MutexGuard<'_, BTreeMap<AttemptId, Arc<AttemptKeys>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,7 +69,11 @@ impl LeasedKeys {
 
     /// Notes those of an attempt, if it runs, and returns them. Called by the engine alone, so that no attempt is
     /// noted that has ended.
-    pub(crate) fn note(&self, state: &State, attempt: &AttemptId) -> Option<Arc<AttemptKeys>> {
+    pub(crate) fn insert_if_leased(
+        &self,
+        state: &State,
+        attempt: &AttemptId,
+    ) -> Option<Arc<AttemptKeys>> {
         let keys = Arc::new(AttemptKeys::of(state, attempt)?);
         let trial = state.live(&attempt.trial).filter(|trial| trial.lease.is_some());
         if trial.is_some_and(|trial| trial.attempt == attempt.number) {
@@ -79,7 +83,7 @@ impl LeasedKeys {
     }
 
     /// Forgets an attempt that ended.
-    pub(crate) fn forget(&self, attempt: &AttemptId) {
+    pub(crate) fn remove(&self, attempt: &AttemptId) {
         self.map().remove(attempt);
     }
 }
