@@ -1,6 +1,7 @@
 //! The gRPC server. Handlers convert the request, ask the engine, and convert the reply.
 
 mod admin;
+mod checkpoint;
 mod fleet;
 mod sweep;
 mod verify;

@@ -4,8 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use rheo_core::excerpt::message;
 use rheo_core::id::{AttemptId, Digest, SweepName, WorkerId};
 use rheo_core::log::LogLine;
 use rheo_core::machine::{
@@ -18,7 +16,7 @@ use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::put_checkpoint_request::Part;
 use rheo_proto::v1::worker_service_server::WorkerService;
 use rheo_proto::worker::{self as wire, Verdict, WorkWithRows};
-use rheo_proto::{CHUNK, InvalidMessage, MAX_CHECKPOINT, log, v1};
+use rheo_proto::{InvalidMessage, MAX_CHECKPOINT, log, v1};
 use rheo_query::TrialKeys;
 use rheo_store::{RowBlob, checkpoint};
 use serde::Deserialize as _;
@@ -29,10 +27,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller_of;
+use super::checkpoint::{checkpoint_status, chunks, digest, upload_status};
 use crate::app::Coordinator;
 use crate::attempt_keys::AttemptKeys;
 use crate::report::report;
-use crate::uploads;
 
 /// The longest that a worker waits for work in one call.
 const MAX_WAIT: Duration = Duration::from_mins(1);
@@ -474,38 +472,6 @@ fn verdict(state: &State, worker: WorkerId, attempt: &AttemptId) -> Verdict {
     match state.stop_reason(attempt) {
         Some(_) => Verdict::Stop,
         None => Verdict::Continue,
-    }
-}
-
-fn digest(text: &str) -> Result<Digest, InvalidMessage> {
-    let invalid = |error: rheo_core::id::Error| InvalidMessage::Value {
-        field: "digest",
-        detail: message(&error.to_string(), 200),
-    };
-    text.parse().map_err(invalid)
-}
-
-fn chunks(bytes: Bytes) -> impl Iterator<Item = Bytes> + Send {
-    (0..bytes.len()).step_by(CHUNK).map(move |at| bytes.slice(at..bytes.len().min(at + CHUNK)))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn checkpoint_status(error: checkpoint::Error) -> Status {
-    let reason = match &error {
-        checkpoint::Error::Missing(_) => Reason::CheckpointMissing,
-        checkpoint::Error::Damaged { .. } => Reason::CheckpointDamaged,
-        checkpoint::Error::Directory { .. }
-        | checkpoint::Error::Place(_)
-        | checkpoint::Error::Stopped
-        | checkpoint::Error::Store(_) => Reason::Storage,
-    };
-    refusal::status(&reason, report(&error), None)
-}
-
-fn upload_status(error: uploads::Error) -> Status {
-    match error {
-        uploads::Error::Full { .. } => refusal::status(&Reason::Full, report(&error), None),
-        uploads::Error::Engine(failure) => failure.into(),
     }
 }
 
