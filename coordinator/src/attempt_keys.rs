@@ -1,8 +1,9 @@
-//! The key columns of the rows of attempts that run, so that a commit need not ask the engine for them.
+//! A cache of the key columns of running attempts, so that a commit need not ask the engine for
+//! them.
 //!
-//! They are noted when a lease is told and forgotten when it has ended. An attempt that is not here, because
-//! this process started after it was leased, is looked up once. Nothing is decided by what is here: whether a
-//! commit counts, the state says.
+//! An entry is inserted with the lease and removed at its end. An attempt that was leased before
+//! this process started is looked up once. The cache decides nothing: only the state admits
+//! commits.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,19 +15,19 @@ use rheo_core::plan::PlannedTrial;
 use rheo_query::{TrialKeys, encode_logs};
 use rheo_store::RowBlob;
 
-/// What rows of an attempt begin with.
+/// The key columns of an attempt's rows.
 #[derive(Debug)]
 pub(crate) struct AttemptKeys {
     /// The key columns.
     pub(crate) keys: TrialKeys,
-    /// The trial.
+    /// The planned trial.
     pub(crate) planned: Arc<PlannedTrial>,
-    /// The number of the attempt as people count it.
+    /// Number of the attempt for people, from 1.
     number: u32,
 }
 
 impl AttemptKeys {
-    /// Those of `attempt`; none if there is no such trial.
+    /// Returns the keys of `attempt`; none if there is no such trial.
     pub(crate) fn of(state: &State, attempt: &AttemptId) -> Option<Self> {
         let sweep = state.sweeps.get(&attempt.trial.sweep)?;
         let planned = sweep.trial(attempt.trial.index).ok()?;
@@ -34,7 +35,7 @@ impl AttemptKeys {
         Some(Self { keys, planned, number: sweep.attempt_count(attempt.number) })
     }
 
-    /// Lines of the log of the attempt as rows; none if there are no lines.
+    /// Encodes log lines of the attempt as rows; none if there are no lines.
     pub(crate) fn encode_log(
         &self,
         attempt: &AttemptId,
@@ -48,7 +49,7 @@ impl AttemptKeys {
     }
 }
 
-/// The keys of all attempts that run. Cheap to clone; all clones are one.
+/// The keys of all running attempts. Clones share the cache.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AttemptKeyCache(Arc<Mutex<BTreeMap<AttemptId, Arc<AttemptKeys>>>>);
 
@@ -57,18 +58,19 @@ impl AttemptKeyCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those of `attempt`, which need not run.
+    /// Returns the keys of `attempt`, which need not run.
     pub(crate) fn find(&self, state: &State, attempt: &AttemptId) -> Option<Arc<AttemptKeys>> {
         self.get(attempt).or_else(|| AttemptKeys::of(state, attempt).map(Arc::new))
     }
 
-    /// Those of an attempt, if they are known.
+    /// Returns the keys of an attempt, if they are cached.
     pub(crate) fn get(&self, attempt: &AttemptId) -> Option<Arc<AttemptKeys>> {
         self.map().get(attempt).cloned()
     }
 
-    /// Notes those of an attempt, if it runs, and returns them. Called by the engine alone, so that no attempt is
-    /// noted that has ended.
+    /// Returns the keys of an attempt, and caches them if it runs. Only the engine calls this, so
+    /// that
+    /// no ended attempt is cached.
     pub(crate) fn insert_if_leased(
         &self,
         state: &State,
@@ -82,7 +84,7 @@ impl AttemptKeyCache {
         Some(keys)
     }
 
-    /// Forgets an attempt that ended.
+    /// Removes an ended attempt.
     pub(crate) fn remove(&self, attempt: &AttemptId) {
         self.map().remove(attempt);
     }

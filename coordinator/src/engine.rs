@@ -1,10 +1,9 @@
-//! The one owner of the state: a thread that takes commands, decides, writes down and only then
-//! lets anything out.
+//! The engine: the thread that owns the state, decides commands, journals the events, then replies.
 //!
-//! Commands that arrive while the disk is busy are decided together and share the next
-//! synchronisation (group commit). Replies, effects and reads all wait for it, so nobody ever sees
-//! what a crash could take back. If the disk refuses, the batch is taken back as a whole: the state
-//! is rebuilt from the journal and every caller is told to try again.
+//! Commands that arrive while the disk is busy are decided together and share the next sync (group
+//! commit). Replies, effects and reads wait for that sync, so nobody sees an event that a crash
+//! could undo. If the write fails, the whole batch is undone: the state is rebuilt from the
+//! journal, and every caller gets an error and may retry.
 
 mod error;
 
@@ -28,22 +27,21 @@ use crate::report::report;
 use crate::sink::Backlog;
 use crate::throttle::Throttle;
 
-/// Commands that may wait for the engine; further callers wait to hand theirs over.
+/// The largest number of queued commands; further callers wait.
 const QUEUE: usize = 4096;
 
-/// The most commands that share one synchronisation.
+/// The largest number of commands that share one sync.
 const MAX_BATCH: usize = 1024;
 
-/// A snapshot is taken after so many events, or as many as there are trials that run or wait for another
-/// attempt if that is more. It stores those anew and of all others what has changed, so its cost per event is
-/// bounded.
+/// The number of events between snapshots, or the number of live trials if that is larger. A
+/// snapshot stores all live trials and the changes of all others, so its cost per event is bounded.
 const SNAPSHOT_EVERY: u64 = 20_000;
 
-/// Talks to the engine; cheap to clone.
+/// A handle of the engine; cheap to clone.
 #[derive(Clone)]
 pub struct EngineHandle {
     queue: mpsc::Sender<EngineCall>,
-    /// How often the engine was asked.
+    /// The number of calls of the engine.
     #[cfg(test)]
     pub(crate) calls: Arc<std::sync::atomic::AtomicUsize>,
 }
@@ -54,20 +52,20 @@ impl std::fmt::Debug for EngineHandle {
     }
 }
 
-/// Looks at the durable state and at what the command made happen, and replies.
+/// Projects the durable state and the command's events into a reply, and sends it.
 type Projection = Box<dyn FnOnce(&State, Result<&[Event], Error>) + Send>;
 
 struct EngineCall {
-    /// None only reads.
+    /// Caller and command; none for a read.
     command: Option<(Caller, Command)>,
-    /// Rows that come with a commit.
+    /// Rows of a commit.
     blobs: Vec<RowBlob>,
     project: Projection,
 }
 
 impl EngineHandle {
-    /// Carries out `command` for `caller`; `blobs` are the rows that belong to it. When this returns,
-    /// whatever happened is durable; `project` says what the caller wants to know of it.
+    /// Executes `command` for `caller`, with `blobs` as its rows. When this returns, its events are
+    /// durable; `project` makes the reply from the state and the events.
     pub async fn execute<T: Send + 'static>(
         &self,
         caller: Caller,
@@ -78,7 +76,7 @@ impl EngineHandle {
         self.send(Some((caller, command)), blobs, project).await
     }
 
-    /// Looks at the durable state.
+    /// Reads the durable state.
     pub async fn read<T: Send + 'static>(
         &self,
         project: impl FnOnce(&State) -> T + Send + 'static,
@@ -96,7 +94,7 @@ impl EngineHandle {
         self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (reply, replied) = oneshot::channel();
         let project: Projection = Box::new(move |state, result| {
-            // A caller that has gone away does not want the reply.
+            // The caller may be gone.
             let _ = reply.send(result.map(|events| project(state, events)));
         });
         let call = EngineCall { command, blobs, project };
@@ -105,7 +103,7 @@ impl EngineHandle {
     }
 }
 
-/// The engine and what it needs.
+/// The engine with its state.
 struct Engine {
     journal: Arc<dyn Journal>,
     workloads: WorkloadRegistry,
@@ -115,9 +113,9 @@ struct Engine {
     since_snapshot: u64,
     /// Whether the last write failed.
     is_degraded: bool,
-    /// How often that is logged.
+    /// Limits the log of failed writes.
     throttle: Throttle,
-    /// False after a failed write, until the state is rebuilt.
+    /// Whether the state equals the journal; false after a failed write.
     is_current: bool,
     backlog: Arc<Backlog>,
     live: LiveState,
@@ -127,34 +125,34 @@ struct Engine {
 
 /// A running engine.
 pub(crate) struct RunningEngine {
-    /// Talks to it.
+    /// Handle of the engine.
     pub handle: EngineHandle,
-    /// What it is told the time by.
+    /// Clock of the engine.
     pub clock: Arc<dyn Clock>,
-    /// The journal when it was opened.
+    /// Facts about the journal when it was opened.
     pub loaded_journal: LoadedJournal,
 }
 
-/// What a journal was when it was opened.
+/// Facts about a journal when it was opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LoadedJournal {
-    /// The id of its state, if it has one.
+    /// Id of the state; none before the first start.
     pub id: Option<StateId>,
-    /// The latest moment of which it knows.
+    /// Latest time in the journal.
     pub latest: Timestamp,
 }
 
-/// What the engine works with.
+/// The components that the engine uses.
 pub(crate) struct EngineParts {
-    /// Where it writes down what happens.
+    /// Journal of the events.
     pub journal: Arc<dyn Journal>,
-    /// The workloads that this program knows.
+    /// Known workloads.
     pub workloads: WorkloadRegistry,
-    /// The rows that wait in the journal, which it counts.
+    /// Counter of pending rows.
     pub backlog: Arc<Backlog>,
-    /// What is known only while the coordinator runs.
+    /// Volatile state of the running coordinator.
     pub live: LiveState,
-    /// The key columns of the rows of attempts that run.
+    /// Key columns of running attempts.
     pub attempt_keys: AttemptKeyCache,
 }
 
@@ -187,11 +185,11 @@ pub(crate) fn start(
         dispatch_effect: Box::new(dispatch_effect),
     };
     let run = move || {
-        // Half-decided state must not live on: the journal makes dying safe.
+        // A partly changed state must not live on; the journal makes an abort safe.
         let _abort = AbortOnPanic;
         engine.run(calls);
     };
-    // It ends by itself when every handle is gone.
+    // The thread ends when every handle is dropped.
     let thread = thread::Builder::new().name("engine".to_owned()).spawn(run);
     thread.map_err(rheo_store::Error::Io)?;
     let handle = EngineHandle {
@@ -256,20 +254,20 @@ impl Engine {
         }
         let failed = failed.or_else(|| self.append(&entries).err().map(|error| report(&error)));
         if let Some(error) = failed {
-            // What was decided did not become durable: it is taken back, for everybody.
+            // The events did not become durable: the whole batch is undone.
             self.is_current = false;
             self.is_degraded = true;
             if self.throttle.is_due(Instant::now()) {
-                tracing::error!(error, "nothing can be recorded");
+                tracing::error!(error, "cannot write to the journal");
             }
             let projections = replies.into_iter().map(|(project, _)| project);
             return projections
                 .for_each(|project| project(&self.state, Err(Error::Storage(error.clone()))));
         }
-        // Who only reads does not show that writing succeeds again.
+        // A batch of reads does not show that writes succeed again.
         if self.is_degraded && !entries.is_empty() {
             self.is_degraded = false;
-            tracing::info!("events are recorded again");
+            tracing::info!("the journal can be written again");
         }
         let events = replies.iter().filter_map(|(_, result)| result.as_ref().ok()).flatten();
         events.flat_map(effects).for_each(&self.dispatch_effect);
@@ -279,7 +277,7 @@ impl Engine {
                 Err(rejection) => project(&self.state, Err(rejection.into())),
             }
         }
-        // After the replies, which need not wait for it.
+        // After the replies, which need not wait for the snapshot.
         if !entries.is_empty() {
             self.snapshot_if_due();
         }
@@ -306,14 +304,16 @@ impl Engine {
         if self.since_snapshot < live {
             return;
         }
-        // Every event is durable already; a snapshot that fails is taken later.
+        // Every event is durable already; a failed snapshot is retried later.
         match self.journal.snapshot(self.position, &mut self.state) {
             Ok(()) => self.since_snapshot = 0,
-            Err(error) => tracing::warn!(error = report(&error), "no snapshot was taken"),
+            Err(error) => {
+                tracing::warn!(error = report(&error), "cannot write a snapshot of the state")
+            }
         }
     }
 
-    /// Rebuilds the state if a write has failed: it holds events that never became durable.
+    /// Rebuilds the state after a failed write, because it has events that never became durable.
     fn recover(&mut self) -> Result<(), rheo_store::Error> {
         if self.is_current {
             return Ok(());

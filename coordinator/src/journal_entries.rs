@@ -1,5 +1,5 @@
-//! What is stored together with an event: the rows that came with it, and the rows of `trials` and
-//! `attempts` that follow from it. One transaction, so an ended trial and its row are never apart.
+//! Journal entries of events, with the rows that came with a command and the rows of `trials` and
+//! `attempts` that follow from it. One transaction stores both, so no ended trial lacks its row.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use serde::Deserialize as _;
 use crate::attempt_keys::{AttemptKeyCache, AttemptKeys};
 use crate::live::LiveState;
 
-/// The entries for `events`, which one command caused and `state` includes; `blobs` are the rows
-/// that came with the command.
+/// Returns the entries of one command's `events`, which `state` includes; `blobs` are the rows of
+/// the command.
 pub(crate) fn of_events(
     state: &State,
     events: &[Event],
@@ -32,7 +32,7 @@ pub(crate) fn of_events(
         match event {
             Event::TrialCommitted(_) => entry.blobs = std::mem::take(&mut blobs),
             Event::AttemptEnded(ended) => {
-                // The last lines of its log, unless a last commit brought them.
+                // The last log lines, unless a commit brought them.
                 entry.blobs.append(&mut blobs);
                 let attempt = &ended.attempt;
                 if let Some(keys) = attempt_keys.find(state, attempt) {
@@ -104,7 +104,7 @@ fn attempt_row(state: &State, ended: &AttemptEnded, keys: &AttemptKeys) -> Optio
     })
 }
 
-/// The row of an ended trial, whose `last` attempt ended by the same command, if it had one.
+/// Returns the row of an ended trial; `last` is its attempt that ended by the same command.
 fn trial_row(
     state: &State,
     ended: &TrialEnded,
@@ -142,7 +142,7 @@ fn trial_row(
     })
 }
 
-/// The end of the last attempt of `trial` among these events.
+/// Finds the end of the last attempt of `trial` among these events.
 fn last_attempt<'e>(trial: &TrialId, before: &'e [Event]) -> Option<&'e AttemptEnded> {
     before.iter().rev().find_map(|event| match event {
         Event::AttemptEnded(ended) if ended.attempt.trial == *trial => Some(ended),

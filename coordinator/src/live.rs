@@ -1,5 +1,5 @@
-//! What is known only while the coordinator runs: the progress of running trials, and who wants to
-//! be told of changes. Nothing here is durable, and nothing durable depends on it.
+//! Volatile state of the running coordinator: the progress of trials, log lines that are not
+//! durable, active workers, and notifications of changes. Nothing durable depends on it.
 
 mod log;
 
@@ -16,42 +16,42 @@ use tokio::time::Instant;
 
 use log::LogTail;
 
-/// Cheap to clone; all clones are one.
+/// The volatile state; clones share it.
 #[derive(Debug, Clone)]
 pub struct LiveState(Arc<SharedLiveState>);
 
 #[derive(Debug)]
 struct SharedLiveState {
     progress: Mutex<BTreeMap<TrialId, Progress>>,
-    /// The speed of each sweep that had a trial since the start of this process.
+    /// Speed of each sweep that had a trial since the start.
     meters: Mutex<BTreeMap<SweepName, SpeedMeter>>,
     logs: Mutex<BTreeMap<AttemptId, LogTail>>,
-    /// When workers were last heard of.
+    /// Time of the last call of each worker.
     seen: Mutex<BTreeMap<WorkerId, Timestamp>>,
-    /// Counts changes that watchers may want to see.
+    /// Counter of changes, for watchers.
     changes: watch::Sender<u64>,
-    /// Trials that end. A watcher that is too slow misses some.
+    /// Ended trials; a slow watcher misses some.
     ended: broadcast::Sender<TrialId>,
-    /// Told when there may be work for a worker that waits.
+    /// Notified when waiting workers may get work.
     work: Notify,
-    /// Told when fleets may have too few or too many pilots.
+    /// Notified when fleets may need more or fewer pilots.
     fleets: Notify,
-    /// The workers that take trials.
+    /// Workers that take trials.
     active_workers: Mutex<BTreeMap<WorkerId, ActiveWorker>>,
-    /// The sweeps that somebody wanted run since the start: submitted, resumed or retried.
+    /// Sweeps submitted, resumed or retried since the start.
     requested: Mutex<BTreeSet<SweepName>>,
 }
 
 /// A worker that takes trials.
 #[derive(Debug)]
 struct ActiveWorker {
-    /// The only sweep of which it takes any.
+    /// The only sweep that the worker serves; none for all.
     only: Option<SweepName>,
-    /// When it is no longer taken to be there, unless it is heard of before.
+    /// The time after which a silent worker counts as gone.
     until: Instant,
 }
 
-/// Trials whose ends a slow watcher may still be told of.
+/// The number of ended trials kept for slow watchers.
 const ENDED_QUEUE: usize = 1024;
 
 impl Default for LiveState {
@@ -84,47 +84,48 @@ impl LiveState {
         self.0.requested.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a worker asks for trials, of the sweep `only` if there is one, and is to be heard of
-    /// again before `until`.
+    /// Records that a worker asks for trials, of the sweep `only` if given, and is active until
+    /// `until`.
     pub(crate) fn worker_asked(&self, worker: WorkerId, only: Option<SweepName>, until: Instant) {
         self.active_workers().insert(worker, ActiveWorker { only, until });
     }
 
-    /// Notes that a worker that asked for trials was heard of.
+    /// Extends the time of an active worker.
     pub(crate) fn worker_renewed(&self, worker: WorkerId, until: Instant) {
         if let Some(worker) = self.active_workers().get_mut(&worker) {
             worker.until = until.max(worker.until);
         }
     }
 
-    /// Notes that a worker takes no more trials.
+    /// Records that a worker takes no more trials.
     pub(crate) fn worker_left(&self, worker: WorkerId) {
         self.active_workers().remove(&worker);
     }
 
-    /// Whether a worker is there at `now` that takes trials of a sweep.
+    /// Whether an active worker at `now` takes trials of a sweep.
     pub(crate) fn has_worker_for(&self, sweep: &SweepName, now: Instant) -> bool {
         let mut active_workers = self.active_workers();
         active_workers.retain(|_, worker| worker.until > now);
         active_workers.values().any(|worker| worker.only.as_ref().is_none_or(|only| only == sweep))
     }
 
-    /// Notes that somebody wants a sweep run.
+    /// Records that a sweep was submitted, resumed or retried.
     pub(crate) fn request_sweep(&self, sweep: SweepName) {
         self.requested().insert(sweep);
     }
 
-    /// The sweeps that somebody wanted run since the start.
+    /// Returns the sweeps that were submitted, resumed or retried since the start.
     pub(crate) fn requested_sweeps(&self) -> BTreeSet<SweepName> {
         self.requested().clone()
     }
 
-    /// Told when fleets may have too few or too many pilots; remembered if nobody waits.
+    /// Returns the notification that fleets may need more or fewer pilots; it is kept if nobody
+    /// waits.
     pub(crate) fn fleets_changed(&self) -> &Notify {
         &self.0.fleets
     }
 
-    /// The workers that are there at `now` and take trials.
+    /// Returns the workers that are active at `now`.
     pub(crate) fn active_worker_ids(&self, now: Instant) -> BTreeSet<WorkerId> {
         let active_workers = self.active_workers();
         let present = active_workers.iter().filter(|(_, worker)| worker.until > now);
@@ -135,21 +136,21 @@ impl LiveState {
         self.0.meters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a worker began an attempt.
+    /// Records the start of an attempt.
     pub(crate) fn attempt_began(&self, attempt: &AttemptId, at: Timestamp) {
         let AttemptId { trial, number } = attempt;
         let mut meters = self.meters();
         meters.entry(trial.sweep.clone()).or_default().begin(trial.index, *number == 1, at);
     }
 
-    /// Notes that an attempt ended.
+    /// Records the end of an attempt.
     pub(crate) fn attempt_ended(&self, attempt: &AttemptId, is_done: bool, at: Timestamp) {
         if let Some(meter) = self.meters().get_mut(&attempt.trial.sweep) {
             meter.end(attempt.trial.index, is_done, at);
         }
     }
 
-    /// How long a sweep will still take, of which `workload` is left.
+    /// Estimates the time that a sweep's remaining trials will take.
     pub(crate) fn estimate(
         &self,
         sweep: &SweepName,
@@ -157,13 +158,13 @@ impl LiveState {
         now: Timestamp,
     ) -> Option<Estimate> {
         let workload = workload?;
-        // Before the meters are locked, because it takes a while.
+        // Computed before the meters are locked, because it takes a while.
         let labels =
             TrialLabels { ahead: workload.labels_ahead(), of: &|trial| workload.label(trial) };
         self.meters().get_mut(sweep)?.estimate(workload, &labels, now)
     }
 
-    /// Notes how far a trial is at `now`.
+    /// Records the progress of a trial at `now`.
     pub fn set_progress(&self, trial: TrialId, progress: Progress, now: Timestamp) {
         let mut meters = self.meters();
         let meter = meters.entry(trial.sweep.clone()).or_default();
@@ -173,15 +174,15 @@ impl LiveState {
         self.notify_watchers();
     }
 
-    /// How far a trial is, if it runs and has said so.
+    /// Returns the last reported progress of a running trial.
     pub fn progress(&self, trial: &TrialId) -> Option<Progress> {
         self.progress_map().get(trial).cloned()
     }
 
-    /// Forgets the progress of a trial that ended, and tells watchers.
+    /// Removes the progress of an ended trial, and notifies watchers.
     pub fn trial_ended(&self, trial: TrialId) {
         self.progress_map().remove(&trial);
-        // Nobody may be watching.
+        // There may be no watcher.
         let _ = self.0.ended.send(trial);
         self.notify_watchers();
     }
@@ -194,31 +195,31 @@ impl LiveState {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps lines of an attempt that runs.
+    /// Adds log lines of a running attempt.
     pub(crate) fn add_log(&self, attempt: AttemptId, lines: Vec<LogLine>) {
         if !lines.is_empty() {
             self.logs().entry(attempt).or_default().add(lines);
         }
     }
 
-    /// Forgets lines of an attempt that a commit brings.
+    /// Removes log lines that a commit brings.
     pub(crate) fn record_log(&self, attempt: &AttemptId, lines: &[LogLine]) {
         if let Some(last) = lines.last() {
             self.logs().entry(attempt.clone()).or_default().record(last.number);
         }
     }
 
-    /// The lines of an attempt that no commit has brought.
+    /// Returns the log lines that no commit has brought.
     pub(crate) fn unrecorded_log(&self, attempt: &AttemptId) -> Vec<LogLine> {
         self.logs().get(attempt).map(LogTail::lines).unwrap_or_default()
     }
 
-    /// Forgets the lines of an attempt that ended.
+    /// Removes the log lines of an ended attempt.
     pub(crate) fn forget_log(&self, attempt: &AttemptId) {
         self.logs().remove(attempt);
     }
 
-    /// Forgets everything about a sweep that was deleted.
+    /// Removes everything about a deleted sweep.
     pub(crate) fn sweep_deleted(&self, sweep: &SweepName) {
         self.progress_map().retain(|trial, _| trial.sweep != *sweep);
         self.logs().retain(|attempt, _| attempt.trial.sweep != *sweep);
@@ -226,32 +227,32 @@ impl LiveState {
         self.meters().remove(sweep);
     }
 
-    /// Notes that a known worker was heard of.
+    /// Records a call of a known worker.
     pub(crate) fn worker_seen(&self, worker: WorkerId, at: Timestamp) {
         self.seen().insert(worker, at);
     }
 
-    /// When a worker was last heard of since this coordinator started.
+    /// Returns the time of a worker's last call since the start.
     pub(crate) fn last_seen(&self, worker: WorkerId) -> Option<Timestamp> {
         self.seen().get(&worker).copied()
     }
 
-    /// Forgets a worker.
+    /// Removes a worker.
     pub(crate) fn worker_forgotten(&self, worker: WorkerId) {
         self.seen().remove(&worker);
     }
 
-    /// Is told of trials that end from now on.
+    /// Subscribes to the trials that end from now on.
     pub fn subscribe_ended(&self) -> broadcast::Receiver<TrialId> {
         self.0.ended.subscribe()
     }
 
-    /// Tells watchers to look.
+    /// Notifies watchers of a change.
     pub fn notify_watchers(&self) {
         self.0.changes.send_modify(|count| *count += 1);
     }
 
-    /// Wakes with every change.
+    /// Subscribes to changes.
     pub fn subscribe_changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }
@@ -261,7 +262,7 @@ impl LiveState {
         self.0.work.notify_waiters();
     }
 
-    /// Told when there may be work.
+    /// Returns the notification that waiting workers may get work.
     pub fn work_available(&self) -> &Notify {
         &self.0.work
     }
@@ -276,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_serves_the_sweeps_that_it_asks_for_until_it_is_gone() {
+    fn a_worker_serves_the_requested_sweeps_until_it_is_gone() {
         let (live, began) = (LiveState::default(), Instant::now());
         let at = |seconds| began + Duration::from_secs(seconds);
         let [one, all] = [1, 2].map(|id| WorkerId(Uuid::from_u128(id)));

@@ -1,10 +1,10 @@
 //! Moves committed rows from the journal into Parquet parts, exactly once.
 //!
-//! A part is written first, then one transaction of the journal names it and forgets the rows that
-//! it holds: a crash in between leaves a part that nobody names and whose rows are all pending,
-//! which is removed at the next start. While parts cannot be written (the disk is full, the bucket does not answer) rows stay in
-//! the journal and queries still see them; when too many wait, commits are refused until it is
-//! solved, and workers keep them.
+//! A part is written first; then one transaction of the journal names it and removes its rows. A
+//! crash in between leaves a part that the journal does not name and whose rows are all pending;
+//! the next start removes it. While parts cannot be written (full disk, unavailable bucket), rows
+//! stay in the journal and queries still see them. When too many are pending, commits are refused,
+//! and workers keep them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -27,34 +27,34 @@ use crate::engine;
 use crate::report::report;
 use crate::throttle::Throttle;
 
-/// Waiting bytes at which parts are written before their time.
+/// Pending bytes that trigger an early flush.
 const EARLY_FLUSH_BYTES: usize = 32 << 20;
 
-/// Waiting bytes that are read at once to become parts.
+/// Pending bytes that are read at once during a flush.
 const FLUSH_BYTES: usize = 2 * EARLY_FLUSH_BYTES;
 
-/// Waiting bytes at which commits are refused.
+/// Pending bytes at which commits are refused.
 const FULL_BYTES: usize = 1 << 30;
 
-/// How long to wait before parts are tried again that could not be written.
+/// The pause before a failed flush is retried.
 const RETRY_PAUSE: Duration = Duration::from_secs(15);
 
-/// How long the deletion of a sweep waits for queries that read its files.
+/// The time that the deletion of a sweep waits for queries that read its files.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Parts of one table and sweep at which they are merged although the sweep goes on.
+/// The number of parts per table and sweep that triggers a merge while the sweep runs.
 const MANY_PARTS: usize = 32;
 
-/// How many bytes of rows wait in the journal.
+/// Counter of the pending bytes in the journal.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     bytes: AtomicUsize,
-    /// Told when there is much to do, or something urgent.
+    /// Notified when a flush is due early.
     wake: Notify,
 }
 
 impl Backlog {
-    /// Notes that rows of so many bytes have become durable in the journal.
+    /// Adds the bytes of rows that became durable in the journal.
     pub(crate) fn add(&self, bytes: usize) {
         let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if waiting >= EARLY_FLUSH_BYTES {
@@ -64,34 +64,34 @@ impl Backlog {
 
     fn remove(&self, bytes: usize) {
         let less = |waiting: usize| Some(waiting.saturating_sub(bytes));
-        // The closure never refuses.
+        // The closure never returns none.
         let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Whether no more rows should be accepted.
+    /// Whether commits must be refused.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) >= FULL_BYTES
     }
 }
 
-/// Why parts could not be written.
+/// Parts could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The journal.
+    /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] rheo_store::Error),
-    /// The results directory.
-    #[error("the results cannot be written")]
+    /// The results cannot be written.
+    #[error("cannot write the results")]
     Dataset(#[from] dataset::Error),
-    /// The results directory is somebody else's, or cannot be claimed.
+    /// The results directory belongs to another state, or cannot be claimed.
     #[error(transparent)]
     Owner(#[from] owner::Error),
-    /// The thread that wrote them is gone.
+    /// The writer's thread is gone.
     #[error("the writer of parts stopped")]
     Stopped,
 }
 
-/// Writes parts. One at a time.
+/// The writer of parts; clones share it.
 #[derive(Clone)]
 pub(crate) struct Sink {
     shared: Arc<SinkState>,
@@ -101,21 +101,21 @@ struct SinkState {
     journal: Arc<dyn Journal>,
     dataset: Arc<Dataset>,
     backlog: Arc<Backlog>,
-    /// Held while parts are written.
+    /// Lock held while parts are written.
     writing: tokio::sync::Mutex<()>,
-    /// Sweeps that ended, whose parts are to be merged.
+    /// Ended sweeps whose parts are to be merged.
     ended: Mutex<BTreeSet<SweepName>>,
     last_error: Mutex<Option<String>>,
-    /// How often that is logged: the error names another part every time.
+    /// Limits the log of write errors, whose text differs every time.
     throttle: Mutex<Throttle>,
-    /// Whether the tree may not be what the journal says, because a change of it failed.
+    /// Whether files and journal may differ, because a change failed.
     needs_reconcile: Mutex<bool>,
-    /// The results directory, which nothing is written to before it is claimed.
+    /// Claim of the results directory, taken before the first write.
     claim: OnceLock<StorageClaim>,
 }
 
 impl Sink {
-    /// A sink from `journal` to `dataset`.
+    /// Creates a sink from `journal` to `dataset`.
     pub(crate) fn new(
         journal: Arc<dyn Journal>,
         dataset: Arc<Dataset>,
@@ -135,30 +135,32 @@ impl Sink {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Keeps the claim of the results directory.
+    /// Stores the claim of the results directory.
     pub(crate) fn set_claim(&self, claim: StorageClaim) {
-        // Once per process.
+        // This is called once per process.
         let _ = self.shared.claim.set(claim);
     }
 
-    /// Whether the results directory is claimed, or will be before anything is written to it.
+    /// Whether the results directory is claimed, or will be before the first write.
     pub(crate) fn has_claim(&self) -> bool {
         self.shared.claim.get().is_some()
     }
 
-    /// Has the results directory claimed, and brought in step with the journal, before anything is
-    /// written to it: it could not be claimed at the start.
+    /// Makes the first write claim and reconcile the results directory, which could not be claimed
+    /// at
+    /// the start.
     pub(crate) fn claim_before_write(&self, claim: StorageClaim) {
         *self.shared.needs_reconcile.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.set_claim(claim);
     }
 
-    /// Whether the results directory is still to be claimed.
+    /// Whether the claim of the results directory is still pending.
     pub(crate) fn is_claim_pending(&self) -> bool {
         *self.shared.needs_reconcile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes parts every `interval`, and earlier if there is much to write, until `stop`; then once
+    /// Writes parts every `interval`, and earlier if many bytes are pending, until `stop`; then
+    /// once
     /// more.
     pub(crate) async fn run(self, interval: Duration, stop: CancellationToken) {
         loop {
@@ -176,30 +178,29 @@ impl Sink {
         }
     }
 
-    /// Has the parts of a sweep that ended written and merged soon.
+    /// Schedules the last flush and the merge of an ended sweep.
     pub(crate) fn finish(&self, sweep: SweepName) {
         self.shared.ended().insert(sweep);
         self.shared.backlog.wake.notify_one();
     }
 
-    /// What keeps rows from being written, if anything does.
+    /// Returns the last write error, until a write succeeds.
     pub(crate) fn last_error(&self) -> Option<String> {
         self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps parts from being written and merged until the guard is dropped.
+    /// Pauses writes and merges until the guard is dropped.
     pub(crate) async fn pause(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.shared.writing.lock().await
     }
 
-    /// Has the parts brought in step with the journal before the next one is written.
+    /// Makes the next flush reconcile the files with the journal first.
     pub(crate) fn require_reconcile(&self) {
         *self.shared.needs_reconcile.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
-    /// Deletes a sweep: `forget` journals it, while no part is being written that could hold rows of
-    /// it, and then its files are removed. False if queries still read some: those files are removed
-    /// later.
+    /// Deletes a sweep: `forget` journals the deletion while no part is being written, and then the
+    /// files are removed. False if queries still read some files, which are removed later.
     pub(crate) async fn delete<T>(
         &self,
         sweep: &SweepName,
@@ -221,14 +222,14 @@ impl Sink {
                 }
                 Ok(false) => return Ok((forgotten, false)),
                 Err(error) => {
-                    tracing::warn!(error = report(&error), %sweep, "files of a deleted sweep stay");
+                    tracing::warn!(error = report(&error), %sweep, "cannot remove the files of a deleted sweep");
                     return Ok((forgotten, false));
                 }
             }
         }
     }
 
-    /// How many bytes of rows of a sweep wait for a part.
+    /// Returns the pending bytes of a sweep.
     async fn pending_bytes(&self, sweep: &SweepName) -> Result<usize, engine::Error> {
         let (shared, sweep) = (Arc::clone(&self.shared), Some(sweep.clone()));
         let counted = tokio::task::spawn_blocking(move || {
@@ -245,11 +246,11 @@ impl Sink {
 
     async fn try_flush(&self) {
         if let Err(error) = self.flush().await {
-            tracing::debug!(error = report(&error), "parts could not be written");
+            tracing::debug!(error = report(&error), "cannot write parts");
         }
     }
 
-    /// Writes everything that waits. When this returns, every row that was committed before is in a
+    /// Writes all pending rows. When this returns, every row that was committed before is in a
     /// part.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         let _one_at_a_time = self.shared.writing.lock().await;
@@ -260,9 +261,9 @@ impl Sink {
         let now = flushed.as_ref().err().map(|error| report(error));
         match &now {
             Some(error) if self.shared.throttle().is_due(Instant::now()) => {
-                tracing::error!(error, "rows stay in the journal");
+                tracing::error!(error, "cannot write parts: rows stay in the journal");
             }
-            None if last_error.is_some() => tracing::info!("rows are written again"),
+            None if last_error.is_some() => tracing::info!("parts can be written again"),
             _ => {}
         }
         *last_error = now;
@@ -272,7 +273,7 @@ impl Sink {
 
 impl SinkState {
     fn flush(&self) -> Result<(), Error> {
-        // Where the journal is not, its parts are not looked for.
+        // Without the journal, its files must not be touched.
         self.journal.check_location()?;
         if let Some(claim) = self.claim.get() {
             claim.take()?;
@@ -280,7 +281,7 @@ impl SinkState {
         let mut needs_reconcile =
             self.needs_reconcile.lock().unwrap_or_else(PoisonError::into_inner);
         if *needs_reconcile {
-            // Parts of deleted sweeps are nobody's, and would be set aside.
+            // Parts of deleted sweeps are in no list and would be set aside.
             if !self.clear_removed()? {
                 let path = self.dataset.location().into();
                 return Err(dataset::Error::Busy { path }.into());
@@ -288,7 +289,7 @@ impl SinkState {
             let known = claim::read_journal_contents(&*self.journal.view()?)?;
             claim::log_recovery(&self.dataset.reconcile(&known, &claim::orphan_suffix())?);
         }
-        // What fails half-way leaves files that the journal may or may not name.
+        // A failure half-way leaves files that the journal may or may not name.
         *needs_reconcile = true;
         self.write_and_merge()?;
         *needs_reconcile = false;
@@ -299,7 +300,7 @@ impl SinkState {
         self.write_parts()?;
         let mut ended = std::mem::take(&mut *self.ended());
         let merged = self.merge_parts(&mut ended);
-        // Whatever is left over, because a query reads it or something failed, comes next time.
+        // Sweeps that are still read or that failed are merged next time.
         self.ended().append(&mut ended);
         merged
     }
@@ -315,7 +316,7 @@ impl SinkState {
     fn write_parts(&self) -> Result<(), Error> {
         let mut from = 0;
         loop {
-            // After a time in which nothing could be written they may be more than memory holds.
+            // After a long failure the pending rows may not fit into memory.
             let (pending, is_more) = self.journal.pending_batch(from, FLUSH_BYTES)?;
             from = pending.last().map_or(from, |last| last.key.position + 1);
             for ((table, sweep), rows) in by_destination(&pending) {
@@ -336,7 +337,7 @@ impl SinkState {
         }
     }
 
-    /// Removes the files of deleted sweeps; false if queries might still read some.
+    /// Removes the files of deleted sweeps; false if queries may still read some.
     fn clear_removed(&self) -> Result<bool, Error> {
         let removed = self.journal.index()?.removed;
         if removed.is_empty() {
@@ -351,15 +352,15 @@ impl SinkState {
         Ok(true)
     }
 
-    /// Merges the parts of sweeps that ended, that have many, or that have rows which no longer
-    /// count. Takes those that are done out of `ended`.
+    /// Merges the parts of sweeps that have ended, have many parts, or have retracted rows. Removes
+    /// merged sweeps from `ended`.
     fn merge_parts(&self, ended: &mut BTreeSet<SweepName>) -> Result<(), Error> {
         let mut index = self.journal.index()?;
         if !index.removed.is_empty() && self.clear_removed()? {
             index = self.journal.index()?;
         }
         let mut parts: BTreeMap<(&SweepName, &TableName), Vec<Part>> = BTreeMap::new();
-        // Files of a deleted sweep of the same name may still lie where the merged parts would.
+        // Files of a deleted sweep of the same name may occupy the names of merged parts.
         let is_clear = |part: &&Part| index.removed.iter().all(|old| old.sweep != part.sweep);
         for part in index.parts.iter().filter(is_clear) {
             parts.entry((&part.sweep, &part.table)).or_default().push(part.clone());
@@ -403,26 +404,26 @@ impl SinkState {
             return Ok(MergeOutcome::Later);
         }
         let compacted = self.dataset.compact(table, sweep, parts, &retracted);
-        // Those about every table are done when every table is.
+        // Retractions of every table are done when every table is merged.
         retracted.retain(|retraction| !retraction.every_table);
         let compaction = match compacted {
             Ok(Some(compaction)) => compaction,
             Ok(None) => {
-                // No part holds what was retracted.
+                // No part holds retracted rows.
                 if !retracted.is_empty() {
                     self.journal.install(&PartChange { retracted, ..PartChange::default() })?;
                 }
                 return Ok(MergeOutcome::Done);
             }
             Err(dataset::Error::Busy { .. }) => return Ok(MergeOutcome::Later),
-            // Other sweeps go on. Queries over this one say what is wrong, and so does the status.
+            // Other sweeps continue; queries and the status report the damage.
             Err(error @ dataset::Error::Damaged(_)) => {
-                tracing::error!(error = report(&error), "parts are not merged");
+                tracing::error!(error = report(&error), "cannot merge parts");
                 return Ok(MergeOutcome::Later);
             }
-            // Small parts are slower to read, but right; queries leave retracted rows out.
+            // Small parts are slower to read but correct; queries skip retracted rows.
             Err(error @ dataset::Error::NoExchange(_)) => {
-                tracing::debug!(error = report(&error), "parts are not merged");
+                tracing::debug!(error = report(&error), "parts cannot be merged here");
                 return Ok(MergeOutcome::Never);
             }
             Err(error) => return Err(error.into()),
@@ -440,24 +441,24 @@ impl SinkState {
     }
 }
 
-/// Whether parts were merged.
+/// The outcome of a merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum MergeOutcome {
-    /// They are, or there was nothing to merge.
+    /// The parts are merged, or there was nothing to merge.
     Done,
-    /// Not yet: a query reads them, or one of them is damaged.
+    /// The merge is delayed: a query reads a part, or a part is damaged.
     Later,
-    /// They stay as they are.
+    /// The parts cannot be merged in this storage.
     Never,
 }
 
-/// The retractions that concern the parts of `sweep` in `table`.
+/// Returns the retractions that concern the parts of `sweep` in `table`.
 fn retractions(index: &PartIndex, table: &TableName, sweep: &SweepName) -> Vec<Retraction> {
     let ours = |one: &&Retraction| one.concerns(table, sweep);
     index.retractions.iter().filter(ours).cloned().collect()
 }
 
-/// Pending rows by where they go.
+/// Groups pending rows by table and sweep.
 fn by_destination(
     pending: &[PendingBlob],
 ) -> BTreeMap<(&TableName, &SweepName), Vec<&PendingBlob>> {
@@ -468,7 +469,7 @@ fn by_destination(
     groups
 }
 
-/// The first and the last position.
+/// Returns the first and the last position.
 fn positions(rows: &[&PendingBlob]) -> RangeInclusive<u64> {
     let positions = rows.iter().map(|pending| pending.key.position);
     let (first, last) =

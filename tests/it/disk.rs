@@ -43,5 +43,5 @@ fn a_disk_that_stays_full_is_logged_once_a_minute() {
     assert!(refused >= 3, "{refused} were refused");
     serve.signal(Signal::TERM);
     let said = serve.end();
-    assert_eq!(said.err.matches("nothing can be recorded").count(), 1, "{}", said.err);
+    assert_eq!(said.err.matches("cannot write to the journal").count(), 1, "{}", said.err);
 }

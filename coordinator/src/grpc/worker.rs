@@ -1,4 +1,4 @@
-//! The workers' service.
+//! The worker service.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,18 +32,18 @@ use crate::app::Coordinator;
 use crate::attempt_keys::AttemptKeys;
 use crate::report::report;
 
-/// The longest that a worker waits for work in one call.
+/// The longest wait for work in one call.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 
-/// The most calls that wait for work at a time: one for each worker that may be known.
+/// The largest number of calls that wait for work: one per known worker.
 const MAX_WAITING: usize = limits::MAX_WORKERS;
 
-/// How long after that a worker may take to be heard of again before it is taken to be gone.
+/// The time after a wait in which a silent worker still counts as active.
 const PRESENCE_MARGIN: Duration = Duration::from_secs(10);
-/// The longest that a worker waits in one call that lacks what the waiting trials need.
+/// The longest wait in one call of a worker that lacks what the waiting trials need.
 const UNFIT_WAIT: Duration = Duration::from_secs(5);
 
-/// Serves workers.
+/// Handler of the worker service.
 pub(crate) struct WorkerHandler {
     coordinator: Coordinator,
     stop: CancellationToken,
@@ -72,7 +72,7 @@ impl WorkerService for WorkerHandler {
         let id = |state: &State, _: &[_]| state.id.map(|id| id.to_string());
         let id = self.coordinator.handle.execute(caller, command, Vec::new(), id).await?;
         let ResourceOffer { cpus: slots, gpus, .. } = offer;
-        tracing::info!(%worker, host, slots, gpus, "a worker joined");
+        tracing::info!(%worker, host, slots, gpus, "worker joined");
         self.mark_seen(worker);
         let lease = self.coordinator.settings.lease.as_millis();
         Ok(Response::new(v1::JoinResponse {
@@ -95,7 +95,8 @@ impl WorkerService for WorkerHandler {
         let work = WorkRequest { caller, worker, held, free, only };
         let wait = Duration::from_millis(request.wait_ms).min(MAX_WAIT);
         let _place = self.waiting.try_acquire().map_err(|_| {
-            let text = format!("{MAX_WAITING} calls wait for work, which is all that may");
+            let text =
+                format!("{MAX_WAITING} calls wait for work already, the most that are allowed");
             refusal::status(&Reason::Full, text, None)
         })?;
         let WorkReply { assignments, left, unfit, .. } = self.wait_for_work(work, wait).await?;
@@ -170,7 +171,7 @@ impl WorkerService for WorkerHandler {
             let detail = format!("{} bytes, at most {MAX_CHECKPOINT}", header.length);
             return Err(InvalidMessage::Value { field: "length", detail }.into());
         }
-        // Where the state directory is gone, its directories are not made anew.
+        // If the state directory is gone, its directories must not be recreated.
         let place = self.coordinator.journal.check_location();
         place.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
         let begun = self.coordinator.begin_upload(claim, digest, header.length).await;
@@ -255,7 +256,7 @@ impl WorkerService for WorkerHandler {
         let caller = caller_of(&request);
         let request = request.into_inner();
         let worker = wire::parse_worker_id(&request.worker)?;
-        tracing::info!(%worker, lost = request.lost, unfit = request.unfit, "a worker left");
+        tracing::info!(%worker, lost = request.lost, unfit = request.unfit, "worker left");
         self.coordinator.live.worker_left(worker);
         let command = match request.unfit {
             _ if request.lost => Command::ReportLost { worker },
@@ -267,7 +268,7 @@ impl WorkerService for WorkerHandler {
     }
 }
 
-/// What a worker that asks for work wants.
+/// A worker's request for trials.
 struct WorkRequest {
     caller: Caller,
     worker: WorkerId,
@@ -276,33 +277,33 @@ struct WorkRequest {
     only: Option<SweepName>,
 }
 
-/// What it gets.
+/// The trials leased for a request, or the reason for none.
 struct WorkReply {
     assignments: Vec<Assignment>,
-    /// Whether more may come.
+    /// Outlook on further work.
     left: WorkOutlook,
-    /// How long the next trial still waits.
+    /// Time until the next trial is ready.
     pause: Option<Duration>,
-    /// What the worker lacks of what the trials need that wait.
+    /// Requirement of the waiting trials that the worker lacks.
     unfit: Option<String>,
 }
 
 impl WorkerHandler {
-    /// Notes that a worker that is known was heard of.
+    /// Records the call of a known worker.
     fn mark_seen(&self, worker: WorkerId) {
         self.coordinator.live.worker_seen(worker, self.coordinator.clock.now());
     }
 
-    /// Leases trials, waiting until there are some, there can be none, or `wait` is over.
+    /// Leases trials; waits until there are some, there can be none, or `wait` is over.
     async fn wait_for_work(&self, work: WorkRequest, wait: Duration) -> Result<WorkReply, Status> {
         let mut deadline = Instant::now() + wait;
         loop {
             let woken = self.coordinator.live.work_available().notified();
             tokio::pin!(woken);
-            // From here on a wake-up is not missed, whatever the engine says in between.
+            // From here on no notification is missed.
             woken.as_mut().enable();
             let answer = self.try_acquire(&work).await?;
-            // Only now is it a worker that is known.
+            // The engine has accepted the worker as known.
             self.coordinator.live.worker_asked(
                 work.worker,
                 work.only.clone(),
@@ -314,7 +315,7 @@ impl WorkerHandler {
                 return Ok(answer);
             }
             if answer.unfit.is_some() {
-                // It should look at itself soon.
+                // The worker should check its own resources soon.
                 deadline = deadline.min(Instant::now() + UNFIT_WAIT);
             }
             let until = answer.pause.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
@@ -326,7 +327,7 @@ impl WorkerHandler {
         }
     }
 
-    /// What the worker gets now.
+    /// Leases trials without waiting.
     async fn try_acquire(&self, work: &WorkRequest) -> Result<WorkReply, Status> {
         let WorkRequest { caller, worker, held, free, only } = work;
         let (worker, free) = (*worker, free.clone());
@@ -334,7 +335,7 @@ impl WorkerHandler {
         let (known, wanted) = (held.clone(), only.clone());
         let command =
             Command::Acquire { worker, held: held.clone(), free, only: only.clone(), lease };
-        // Read before the decision, so that no trial becomes ready between the two.
+        // Read before the decision, so that no trial becomes ready in between.
         let now = self.coordinator.clock.now();
         let attempt_keys = self.coordinator.attempt_keys.clone();
         let view = move |state: &State, _: &[_]| {
@@ -353,13 +354,13 @@ impl WorkerHandler {
         Ok(found)
     }
 
-    /// Refuses what a message with this claim would bring, if the message will be refused.
+    /// Refuses an upload or download for a claim that the engine would refuse.
     async fn admit(&self, claim: AttemptClaim) -> Result<(), Status> {
         let admitted = self.coordinator.handle.read(move |state| state.admits(&claim)).await?;
         admitted.map_err(|rejection| refusal::from_rejection(&rejection))
     }
 
-    /// The rows that a message brings, checked before they are asked to count.
+    /// Validates the rows of a message and returns them as blobs.
     async fn row_blobs(
         &self,
         attempt: &AttemptId,
@@ -372,7 +373,7 @@ impl WorkerHandler {
         if work.is_none() && log.is_empty() {
             return Ok(Vec::new());
         }
-        // There is no such trial, which the engine will say better.
+        // There is no such trial; the engine gives the better error.
         let Some(keys) = self.attempt_keys(attempt).await? else { return Ok(Vec::new()) };
         let mut blobs = Vec::new();
         for batch in work.into_iter().flat_map(|work| &work.batches) {
@@ -380,7 +381,7 @@ impl WorkerHandler {
             blobs.push(RowBlob { trial, batch: parse_rows(batch, &keys.keys)? });
         }
         if !log.is_empty() {
-            // The lines need not be kept for the end of the attempt.
+            // These lines become durable with the commit.
             self.coordinator.live.record_log(attempt, &log);
         }
         let log = keys.encode_log(attempt, &log);
@@ -388,7 +389,7 @@ impl WorkerHandler {
         Ok(blobs)
     }
 
-    /// Refuses a commit that would have to wait, or whose checkpoint is not there.
+    /// Refuses a commit if too many rows are pending or its checkpoint is missing.
     async fn check_commit(&self, checkpoint: Digest) -> Result<(), Status> {
         if self.coordinator.backlog.is_full() {
             let last_error = self.coordinator.sink.last_error().unwrap_or_default();
@@ -402,7 +403,7 @@ impl WorkerHandler {
         Err(checkpoint_status(checkpoint::Error::Missing(checkpoint)))
     }
 
-    /// What rows of `attempt` begin with; none if there is no such trial.
+    /// Returns the key columns of `attempt`; none if there is no such trial.
     async fn attempt_keys(&self, attempt: &AttemptId) -> Result<Option<Arc<AttemptKeys>>, Status> {
         if let Some(keys) = self.coordinator.attempt_keys.get(attempt) {
             return Ok(Some(keys));
@@ -430,7 +431,7 @@ impl WorkerHandler {
             };
             received += chunk.len() as u64;
             if received > length {
-                let detail = format!("{length} was said, but more bytes came");
+                let detail = format!("{length} bytes were announced, but more arrived");
                 return Err(InvalidMessage::Value { field: "length", detail }.into());
             }
             upload.write(chunk).await.map_err(checkpoint_status)?;
@@ -439,18 +440,18 @@ impl WorkerHandler {
     }
 }
 
-/// Refuses a last word that is not one on a trial of networks.
+/// Refuses an invalid summary.
 fn check_summary(ending: &AttemptEnd) -> Result<(), Status> {
     let (AttemptEnd::Completed { summary, .. } | AttemptEnd::Diverged { summary, .. }) = ending
     else {
         return Ok(());
     };
     Summary::deserialize(&**summary).map(drop).map_err(|error| {
-        refusal::status(&Reason::InvalidRows, format!("no summary of a trial: {error}"), None)
+        refusal::status(&Reason::InvalidRows, format!("invalid summary of a trial: {error}"), None)
     })
 }
 
-/// A batch whose rows have the schema of their table and the keys of their trial.
+/// Parses a batch and checks its schema, its keys and the number of its rows.
 fn parse_rows(batch: &RowBatch, keys: &TrialKeys) -> Result<RowBatch, Status> {
     let checked = rheo_query::parse(&batch.table, keys, batch.ipc.clone());
     let checked = checked.map_err(|error| invalid_rows(report(&error)))?;
@@ -458,7 +459,10 @@ fn parse_rows(batch: &RowBatch, keys: &TrialKeys) -> Result<RowBatch, Status> {
         return Ok(checked);
     }
     let table = &batch.table;
-    Err(invalid_rows(format!("{} rows of `{table}` were said, {} came", batch.rows, checked.rows)))
+    Err(invalid_rows(format!(
+        "{} rows of `{table}` were announced, but {} arrived",
+        batch.rows, checked.rows
+    )))
 }
 
 fn invalid_rows(text: String) -> Status {

@@ -1,19 +1,19 @@
-//! The last lines of an attempt that runs, until they are durable.
+//! The last log lines of a running attempt, until they are durable.
 
 use std::collections::VecDeque;
 
 use rheo_core::log::{LogLine, MAX_LINES};
 
-/// Lines that no commit has brought yet. Bounded: the oldest are forgotten.
+/// Log lines that no commit has brought; the oldest are dropped beyond a limit.
 #[derive(Debug, Default)]
 pub(super) struct LogTail {
     lines: VecDeque<LogLine>,
-    /// The last line that a commit brought.
+    /// Number of the last line that a commit brought.
     recorded: u32,
 }
 
 impl LogTail {
-    /// Adds the lines that are new.
+    /// Adds new lines.
     pub(super) fn add(&mut self, lines: Vec<LogLine>) {
         for line in lines {
             let last = self.lines.back().map_or(self.recorded, |last| last.number);
@@ -25,13 +25,13 @@ impl LogTail {
         self.lines.drain(..excess);
     }
 
-    /// Forgets lines that a commit brings.
+    /// Removes lines up to `last`, which a commit brings.
     pub(super) fn record(&mut self, last: u32) {
         self.recorded = self.recorded.max(last);
         self.lines.retain(|line| line.number > last);
     }
 
-    /// The lines.
+    /// Returns the lines.
     pub(super) fn lines(&self) -> Vec<LogLine> {
         self.lines.iter().cloned().collect()
     }
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_kept_once_and_only_until_a_commit_brings_them() {
+    fn lines_are_kept_once_until_a_commit_brings_them() {
         let mut tail = LogTail::default();
         tail.add(vec![line(1), line(2)]);
         tail.add(vec![line(2), line(3)]);

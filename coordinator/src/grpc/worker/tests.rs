@@ -1,4 +1,4 @@
-//! The calls of workers, in this process and without the loops that ask the engine by themselves.
+//! Tests of the worker service within this process, without the coordinator's background tasks.
 
 use std::sync::atomic::Ordering;
 
@@ -19,7 +19,7 @@ parameters:
   training.optimizer.lr: {values: [1.0e-3, 1.0e-4]}
 ";
 
-/// A service on a state of its own, with a sweep.
+/// Creates a handler on its own state, with a sweep.
 async fn service(state: &TempDir) -> WorkerHandler {
     service_with(Settings::new(state.path().join("state"))).await
 }
@@ -36,7 +36,7 @@ async fn service_with(settings: Settings) -> WorkerHandler {
     WorkerHandler::new(coordinator, CancellationToken::new())
 }
 
-/// A worker that has joined, and its first trial.
+/// Joins a worker and leases its first trial.
 async fn lease(service: &WorkerHandler) -> (String, v1::Assignment) {
     let worker = Uuid::now_v7().to_string();
     let join = v1::JoinRequest {
@@ -60,7 +60,7 @@ async fn put_checkpoint(service: &WorkerHandler) -> Digest {
     digest
 }
 
-/// A commit of one epoch, with a line of a log.
+/// Returns a commit of one epoch, with one log line.
 fn commit(worker: &str, assignment: &v1::Assignment, at: (Digest, u32)) -> v1::CommitRequest {
     let (checkpoint, epoch) = at;
     let config = serde_json::from_str(&assignment.config).unwrap();
