@@ -103,7 +103,7 @@ impl Fitness {
 #[cfg(test)]
 mod tests {
     use rheo_model::config::TrialConfig;
-    use rheo_model::trainer::{Ended, Error, Session};
+    use rheo_model::trainer::{Error, RunOutcome, Session};
 
     use super::*;
 
@@ -116,7 +116,7 @@ mod tests {
             _: &TrialConfig,
             _: Option<&[u8]>,
             _: &mut dyn Session,
-        ) -> Result<Ended, Error> {
+        ) -> Result<RunOutcome, Error> {
             Err(Error::Other(String::new()))
         }
 

@@ -9,7 +9,7 @@ use rheo_core::machine::{AttemptEnd, CommitManifest};
 use rheo_core::progress::Progress;
 use rheo_core::rows::RowCounts;
 use rheo_model::config::TrialConfig;
-use rheo_model::trainer::{Commit, Gpu, Next, Session};
+use rheo_model::trainer::{Commit, Gpu, NextAction, Session};
 use rheo_query::TrialKeys;
 use tokio::time::Instant;
 
@@ -139,10 +139,10 @@ impl Desk {
 }
 
 impl Session for Desk {
-    fn next(&mut self) -> Next {
+    fn next(&mut self) -> NextAction {
         self.look();
         if self.failure.is_some() {
-            return Next::Abandon;
+            return NextAction::Abandon;
         }
         if self.timeout.is_some_and(|timeout| self.began.elapsed() > timeout) {
             if self.control.order() < Order::TimeOut {
@@ -154,10 +154,10 @@ impl Session for Desk {
             self.control.give(Order::TimeOut);
         }
         match self.control.order() {
-            Order::Abandon => Next::Abandon,
-            Order::Drain | Order::TimeOut | Order::Stop => Next::Stop,
-            Order::Run if self.is_due() => Next::Commit,
-            Order::Run => Next::Continue,
+            Order::Abandon => NextAction::Abandon,
+            Order::Drain | Order::TimeOut | Order::Stop => NextAction::Stop,
+            Order::Run if self.is_due() => NextAction::Commit,
+            Order::Run => NextAction::Continue,
         }
     }
 

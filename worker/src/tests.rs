@@ -12,7 +12,9 @@ use rheo_core::resources::GrantedResources;
 use rheo_core::rows::RowCounts;
 use rheo_model::config::TrialConfig;
 use rheo_model::row::{Rows, ShapeRow, Summary, Table};
-use rheo_model::trainer::{Commit, Ended, Error as TrainError, Finish, Next, Session, Trainer};
+use rheo_model::trainer::{
+    Commit, Error as TrainError, FinalCommit, NextAction, RunOutcome, Session, Trainer,
+};
 use rheo_proto::access::{AccessConfig, Role};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -34,14 +36,14 @@ struct Fake<F>(F);
 
 impl<F> Trainer for Fake<F>
 where
-    F: Fn(&mut dyn Session) -> Result<Ended, TrainError> + Send + Sync,
+    F: Fn(&mut dyn Session) -> Result<RunOutcome, TrainError> + Send + Sync,
 {
     fn run(
         &self,
         _: &TrialConfig,
         _: Option<&[u8]>,
         session: &mut dyn Session,
-    ) -> Result<Ended, TrainError> {
+    ) -> Result<RunOutcome, TrainError> {
         (self.0)(session)
     }
 }
@@ -94,15 +96,15 @@ fn commit(rows: u32, checkpoint: &[u8]) -> Commit {
     }
 }
 
-fn finish(rows: u32) -> Finish {
+fn finish(rows: u32) -> FinalCommit {
     let commit = commit(rows, b"the end");
-    Finish { commit, metrics: Metrics::new(), summary: Summary::default() }
+    FinalCommit { commit, metrics: Metrics::new(), summary: Summary::default() }
 }
 
 /// Runs an attempt of `assignment` and returns what lies in the spool.
 async fn attempt<F>(assignment: Assignment, order: Order, trainer: F) -> Vec<Parcel>
 where
-    F: Fn(&mut dyn Session) -> Result<Ended, TrainError> + Send + Sync + 'static,
+    F: Fn(&mut dyn Session) -> Result<RunOutcome, TrainError> + Send + Sync + 'static,
 {
     let root = TempDir::new().unwrap();
     let spool = Arc::new(Spool::open(root.path(), worker(1)).unwrap());
@@ -131,7 +133,7 @@ where
 
 async fn ending<F>(order: Order, trainer: F) -> AttemptEnd
 where
-    F: Fn(&mut dyn Session) -> Result<Ended, TrainError> + Send + Sync + 'static,
+    F: Fn(&mut dyn Session) -> Result<RunOutcome, TrainError> + Send + Sync + 'static,
 {
     let parcels = attempt(assignment(), order, trainer).await;
     let [parcel] = &parcels[..] else { panic!("{parcels:?}") };
@@ -173,14 +175,14 @@ async fn who_stopped_a_trial_says_how_its_attempt_ends() {
         (Order::Stop, AttemptEnd::Stopped),
     ] {
         let ending = ending(order, |session| {
-            assert_eq!(session.next(), Next::Stop);
-            Ok(Ended::Stopped(commit(1, b"half way")))
+            assert_eq!(session.next(), NextAction::Stop);
+            Ok(RunOutcome::Stopped(commit(1, b"half way")))
         });
         assert_eq!(ending.await, expected);
     }
     let abandoned = attempt(assignment(), Order::Abandon, |session| {
-        assert_eq!(session.next(), Next::Abandon);
-        Ok(Ended::Stopped(commit(1, b"half way")))
+        assert_eq!(session.next(), NextAction::Abandon);
+        Ok(RunOutcome::Stopped(commit(1, b"half way")))
     });
     assert_eq!(abandoned.await, [], "the trial belongs to somebody else");
 }
@@ -190,7 +192,7 @@ async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoi
     let parcels = attempt(assignment(), Order::Run, |session| {
         session.commit(commit(3, b"first"));
         session.commit(commit(2, b"second"));
-        Ok(Ended::Completed(finish(1)))
+        Ok(RunOutcome::Completed(finish(1)))
     });
     let parcels = parcels.await;
     let [Parcel { claim, goods: Some(Goods { work, batches, checkpoint }), ending, log }] =
@@ -211,7 +213,7 @@ async fn a_trial_that_starts_over_brings_only_rows_that_are_not_durable() {
     let durable = [(Table::Shapes.to_name(), 4)].into_iter().collect();
     let parcels = attempt(Assignment { durable, ..assignment() }, Order::Run, |session| {
         session.commit(commit(3, b"again"));
-        Ok(Ended::Completed(finish(3)))
+        Ok(RunOutcome::Completed(finish(3)))
     });
     let parcels = parcels.await;
     let work = &parcels[0].goods.as_ref().unwrap().work;

@@ -12,7 +12,7 @@ use rheo_core::log::LogLevel;
 use rheo_core::machine::{AttemptClaim, AttemptEnd};
 use rheo_core::needs::Need;
 use rheo_model::row::Summary;
-use rheo_model::trainer::{self, Ended, Finish, Gpu, Trainer};
+use rheo_model::trainer::{self, FinalCommit, Gpu, RunOutcome, Trainer};
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
 
@@ -185,11 +185,11 @@ fn train(
         return (None, failure);
     }
     let (commit, ending) = match ended {
-        Ended::Stopped(commit) => (commit, AttemptEnd::Stopped),
-        Ended::Completed(Finish { commit, metrics, summary }) => {
+        RunOutcome::Stopped(commit) => (commit, AttemptEnd::Stopped),
+        RunOutcome::Completed(FinalCommit { commit, metrics, summary }) => {
             (commit, AttemptEnd::Completed { metrics, summary: Box::new(json(&summary)) })
         }
-        Ended::Diverged { finish: Finish { commit, metrics, summary }, detail } => {
+        RunOutcome::Diverged { finish: FinalCommit { commit, metrics, summary }, detail } => {
             (commit, AttemptEnd::Diverged { metrics, summary: Box::new(json(&summary)), detail })
         }
     };

@@ -16,11 +16,14 @@ mod training;
 pub use analyze::{Analysis, AnalysisKind, LyapunovMode, Protocol};
 pub use evaluate::{Evaluation, EvaluationKind, ShapeMode};
 pub use metric::Metric;
-pub use network::{Adapts, BiasInit, GateDrive, InputInit, Network, NetworkKind, RecurrentInit};
+pub use network::{
+    AdaptedQuantity, BiasInit, GateDrive, InputInit, Network, NetworkKind, RecurrentInit,
+};
 pub use run::{Checkpoint, Device, Kernel, Resources, Seeds};
 pub use task::{Task, TaskKind, TextSource};
 pub use training::{
-    Augment, Group, Optimizer, OptimizerKind, Precision, Readapt, Schedule, ScheduleKind, Training,
+    Augmentation, GroupOptions, Optimizer, OptimizerKind, Precision, Readaptation, Schedule,
+    ScheduleKind, Training,
 };
 
 use schemars::JsonSchema;

@@ -24,7 +24,7 @@ pub trait Trainer: Send + Sync {
         config: &TrialConfig,
         resume: Option<&[u8]>,
         session: &mut dyn Session,
-    ) -> Result<Ended, Error>;
+    ) -> Result<RunOutcome, Error>;
 
     /// What this machine has for trials, as far as training knows: data sets and devices. Nothing
     /// where nobody looks.
@@ -61,7 +61,7 @@ impl fmt::Display for Gpu {
 /// [`Session::commit`], which may wait while earlier commits are still being delivered.
 pub trait Session {
     /// What to do now; asked after every update and after every evaluated cell.
-    fn next(&mut self) -> Next;
+    fn next(&mut self) -> NextAction;
 
     /// Tells people how far the trial is. May be lost.
     fn progress(&mut self, progress: Progress);
@@ -81,14 +81,14 @@ pub trait Session {
 
 /// What a session wants from the trainer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum NextAction {
     /// Train on.
     Continue,
     /// Commit, then train on.
     Commit,
-    /// Return [`Ended::Stopped`] with a last commit.
+    /// Return [`RunOutcome::Stopped`] with a last commit.
     Stop,
-    /// Return [`Ended::Stopped`] at once; whatever it carries is thrown away.
+    /// Return [`RunOutcome::Stopped`] at once; whatever it carries is thrown away.
     Abandon,
 }
 
@@ -107,13 +107,13 @@ pub struct Commit {
 
 /// How a run of a trainer ended without an error.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ended {
+pub enum RunOutcome {
     /// Trained, evaluated and analysed.
-    Completed(Finish),
+    Completed(FinalCommit),
     /// The loss became NaN or infinite: a result.
     Diverged {
         /// What there is.
-        finish: Finish,
+        finish: FinalCommit,
         /// Where: epoch and update.
         detail: String,
     },
@@ -123,7 +123,7 @@ pub enum Ended {
 
 /// The last word on a trial.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Finish {
+pub struct FinalCommit {
     /// The last commit.
     pub commit: Commit,
     /// The final value of every metric that exists.

@@ -8,7 +8,7 @@ use rheo_core::needs::{Inventory, Need, UnmetNeed};
 use rheo_model::config::{Analysis, Device, TrialConfig};
 use rheo_model::dataset::DataSet;
 use rheo_model::row::Rows;
-use rheo_model::trainer::{self, Ended, Gpu, Next, Session, Trainer};
+use rheo_model::trainer::{self, Gpu, NextAction, RunOutcome, Session, Trainer};
 
 use crate::Error;
 use crate::error::chain;
@@ -76,7 +76,7 @@ impl TorchTrainer {
         config: &TrialConfig,
         resume: Option<&[u8]>,
         session: &mut dyn Session,
-    ) -> Result<Ended, Error> {
+    ) -> Result<RunOutcome, Error> {
         ExecutionBackend::new(&config.resources).use_threads();
         let device = device(config.resources.device, session.gpus())?;
         let mut trial = match resume {
@@ -85,19 +85,21 @@ impl TorchTrainer {
         };
         loop {
             match trial.step(session) {
-                Err(Error::Interrupted) => return Ok(Ended::Stopped(trial.commit()?)),
+                Err(Error::Interrupted) => return Ok(RunOutcome::Stopped(trial.commit()?)),
                 Err(error) => return Err(error),
                 Ok(StepOutcome::More) => {}
-                Ok(StepOutcome::Done) => return Ok(Ended::Completed(trial.finish()?)),
+                Ok(StepOutcome::Done) => return Ok(RunOutcome::Completed(trial.finish()?)),
                 Ok(StepOutcome::Diverged { detail }) => {
-                    return Ok(Ended::Diverged { finish: trial.finish()?, detail });
+                    return Ok(RunOutcome::Diverged { finish: trial.finish()?, detail });
                 }
             }
             session.progress(trial.progress());
             match session.next() {
-                Next::Continue => {}
-                Next::Commit => session.commit(trial.commit()?),
-                Next::Stop | Next::Abandon => return Ok(Ended::Stopped(trial.commit()?)),
+                NextAction::Continue => {}
+                NextAction::Commit => session.commit(trial.commit()?),
+                NextAction::Stop | NextAction::Abandon => {
+                    return Ok(RunOutcome::Stopped(trial.commit()?));
+                }
             }
         }
     }
@@ -109,7 +111,7 @@ impl Trainer for TorchTrainer {
         config: &TrialConfig,
         resume: Option<&[u8]>,
         session: &mut dyn Session,
-    ) -> Result<Ended, trainer::Error> {
+    ) -> Result<RunOutcome, trainer::Error> {
         self.train(config, resume, session).map_err(|error| error.in_trial(config))
     }
 

@@ -18,7 +18,7 @@ use rheo_core::metric::MetricReport;
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{Analysis, AnalysisKind, TrialConfig};
 use rheo_model::row::Rows;
-use rheo_model::trainer::{Next, Session};
+use rheo_model::trainer::{NextAction, Session};
 
 use crate::Error;
 use crate::analysis::{self, EpochPosition, Study, shapes};
@@ -143,8 +143,8 @@ impl<'a> Trial<'a> {
     /// training or evaluation.
     fn analyze(&mut self, session: &mut dyn Session) -> Result<StepOutcome, Error> {
         let mut check_stop = || match session.next() {
-            Next::Continue | Next::Commit => Ok(()),
-            Next::Stop | Next::Abandon => Err(Error::Interrupted),
+            NextAction::Continue | NextAction::Commit => Ok(()),
+            NextAction::Stop | NextAction::Abandon => Err(Error::Interrupted),
         };
         if self.initial.is_none() && self.needs_initial() {
             self.initial = shapes::measure(&self.network, &self.task, &mut check_stop)?;

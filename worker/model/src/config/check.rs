@@ -119,7 +119,8 @@ impl TrialConfig {
     /// Groups of parameters that the optimizer or the network does not have.
     fn check_groups(&self, problems: &mut Vec<FieldConflict>) {
         let Optimizer { controller, shape, .. } = &self.training.optimizer;
-        let given = |group: &super::Group| group.lr.is_some() || group.weight_decay.is_some();
+        let given =
+            |group: &super::GroupOptions| group.lr.is_some() || group.weight_decay.is_some();
         let is_adaptive = self.network.kind == NetworkKind::Adaptive;
         for (path, given, used, kinds) in [
             ("training.optimizer.controller", given(controller), is_adaptive, "`adaptive`"),

@@ -17,7 +17,7 @@ pub struct Network {
     pub controller: u32,
     /// Which of gain and saturation the controller moves; the other one is a learned constant.
     #[schemars(extend("x-kinds" = ["adaptive"]))]
-    pub adapts: Adapts,
+    pub adapts: AdaptedQuantity,
     /// Whether gain and saturation are learned or stay as they start; a `homogeneous` network that
     /// does not learn them is a `fixed` one.
     #[schemars(extend("x-kinds" = ["homogeneous", "heterogeneous"]))]
@@ -63,7 +63,7 @@ impl Default for Network {
             kind: NetworkKind::Heterogeneous,
             hidden: 100,
             controller: 50,
-            adapts: Adapts::Both,
+            adapts: AdaptedQuantity::Both,
             learn_shape: true,
             n0: None,
             n0_spread: 0.0,
@@ -153,7 +153,7 @@ impl NetworkKind {
 /// What the controller of an adaptive network moves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Adapts {
+pub enum AdaptedQuantity {
     /// Gain and saturation.
     #[default]
     Both,

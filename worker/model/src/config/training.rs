@@ -26,7 +26,7 @@ pub struct Training {
     /// Whether the order of the samples is drawn anew every epoch.
     pub shuffle: bool,
     /// Perturbation of training batches.
-    pub augment: Augment,
+    pub augment: Augmentation,
     /// Epoch from which gain and saturation are learned; before it they stay as they start.
     pub learn_shape_from: u32,
     /// Whether nothing but gain and saturation is learned.
@@ -35,7 +35,7 @@ pub struct Training {
     #[schemars(range(min = 1))]
     pub early_stop: Option<u32>,
     /// A second training on changed data after the first one.
-    pub readapt: Option<Readapt>,
+    pub readapt: Option<Readaptation>,
     /// The floating-point type of weights and activations.
     pub precision: Precision,
 }
@@ -49,7 +49,7 @@ impl Default for Training {
             schedule: Schedule::default(),
             clip_norm: None,
             shuffle: true,
-            augment: Augment::default(),
+            augment: Augmentation::default(),
             learn_shape_from: 0,
             only_shape: false,
             early_stop: None,
@@ -93,11 +93,11 @@ pub struct Optimizer {
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// What differs for the controller of adaptive networks.
-    pub controller: Group,
+    pub controller: GroupOptions,
     /// What differs for gain and saturation.
-    pub shape: Group,
+    pub shape: GroupOptions,
     /// What differs for the readout.
-    pub readout: Group,
+    pub readout: GroupOptions,
 }
 
 impl Default for Optimizer {
@@ -110,9 +110,9 @@ impl Default for Optimizer {
             epsilon: 1e-8,
             momentum: 0.0,
             weight_decay: 0.0,
-            controller: Group::default(),
-            shape: Group::default(),
-            readout: Group::default(),
+            controller: GroupOptions::default(),
+            shape: GroupOptions::default(),
+            readout: GroupOptions::default(),
         }
     }
 }
@@ -120,7 +120,7 @@ impl Default for Optimizer {
 /// What differs for a group of parameters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Group {
+pub struct GroupOptions {
     /// Learning rate; without it, that of all parameters.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr: Option<f64>,
@@ -186,7 +186,7 @@ pub enum ScheduleKind {
 /// A perturbation of training batches: what makes a network robust to what it will meet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Augment {
+pub struct Augmentation {
     /// Which perturbation; its other parameters are those of `evaluate` without them, except that
     /// `sine` has a frequency drawn for every batch, uniform in [0, 2).
     pub kind: EvaluationKind,
@@ -197,7 +197,7 @@ pub struct Augment {
     pub level: f64,
 }
 
-impl Default for Augment {
+impl Default for Augmentation {
     fn default() -> Self {
         Self { kind: EvaluationKind::Sine, probability: 0.0, level: 0.2 }
     }
@@ -207,7 +207,7 @@ impl Default for Augment {
 /// network do to cope with other data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Readapt {
+pub struct Readaptation {
     /// Passes over the training data; they are counted on from those of the first training.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: u32,
@@ -221,7 +221,7 @@ pub struct Readapt {
     pub only_shape: bool,
 }
 
-impl Default for Readapt {
+impl Default for Readaptation {
     fn default() -> Self {
         Self { epochs: 20, lr: 1e-4, rotation: 45.0, only_shape: true }
     }

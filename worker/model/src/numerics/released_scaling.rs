@@ -5,7 +5,7 @@
 //! this. Started so far away it may stop at a minimum that is not the lowest, or never;
 //! [`super::scaling`] does neither.
 
-use super::scaling::{Form, ScalingFit};
+use super::scaling::{CurveForm, ScalingFit};
 
 /// The relative decrease of the sum of squares at which the search is over.
 const SETTLED: f64 = 1.49e-8;
@@ -18,14 +18,14 @@ const STUCK: f64 = 1e16;
 
 /// Fits `form` to `values` at the strengths `xi`, of which only those above zero count. None for
 /// fewer points than parameters, and where the search does not end.
-pub fn fit(form: Form, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
+pub fn fit(form: CurveForm, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
     let points: Vec<(f64, f64)> =
         xi.iter().copied().zip(values.iter().copied()).filter(|(xi, _)| *xi > 0.0).collect();
     if points.len() < 3 {
         return None;
     }
     let parameters = descend(form, &points)?;
-    let rest = Normal::new(form, &points, parameters).rest;
+    let rest = NormalEquations::new(form, &points, parameters).rest;
     let count = points.len() as f64;
     let mean = points.iter().map(|(_, value)| value).sum::<f64>() / count;
     let variance: f64 = points.iter().map(|(_, value)| (value - mean).powi(2)).sum();
@@ -35,14 +35,14 @@ pub fn fit(form: Form, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
 }
 
 /// Goes downhill from a = b = c = 1 until nothing is gained any more.
-fn descend(form: Form, points: &[(f64, f64)]) -> Option<[f64; 3]> {
+fn descend(form: CurveForm, points: &[(f64, f64)]) -> Option<[f64; 3]> {
     let mut parameters = [1.0; 3];
-    let mut normal = Normal::new(form, points, parameters);
+    let mut normal = NormalEquations::new(form, points, parameters);
     let mut damping = 1e-3;
     for _ in 1..MOST {
         let step = normal.step(damping);
         let next = [0, 1, 2].map(|i| parameters[i] + step[i]);
-        let there = Normal::new(form, points, next);
+        let there = NormalEquations::new(form, points, next);
         if there.rest <= normal.rest {
             let gained = normal.rest - there.rest;
             let settled = gained <= SETTLED * normal.rest;
@@ -61,7 +61,7 @@ fn descend(form: Form, points: &[(f64, f64)]) -> Option<[f64; 3]> {
 }
 
 /// The linearised problem at some parameters.
-struct Normal {
+struct NormalEquations {
     /// J^T J with J the derivatives of the curve by a, b and c.
     matrix: [[f64; 3]; 3],
     /// J^T times the residuals.
@@ -70,8 +70,8 @@ struct Normal {
     rest: f64,
 }
 
-impl Normal {
-    fn new(form: Form, points: &[(f64, f64)], [a, b, c]: [f64; 3]) -> Self {
+impl NormalEquations {
+    fn new(form: CurveForm, points: &[(f64, f64)], [a, b, c]: [f64; 3]) -> Self {
         let mut normal = Self { matrix: [[0.0; 3]; 3], slope: [0.0; 3], rest: 0.0 };
         for &(xi, value) in points {
             let (basis, by_b) = form.basis_slope(xi, b);

@@ -13,14 +13,14 @@ const MOST: f64 = 5.0;
 
 /// What is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum CurveForm {
     /// a xi^-b + c.
     Power,
     /// a exp(-b xi) + c.
     Exponential,
 }
 
-impl Form {
+impl CurveForm {
     /// The name in tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -64,17 +64,17 @@ pub struct ScalingFit {
 
 /// Fits `form` to `values` at the strengths `xi`, of which only those above zero count. None for
 /// fewer points than parameters, and for values that are not numbers.
-pub fn fit(form: Form, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
+pub fn fit(form: CurveForm, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
     let points: Vec<(f64, f64)> =
         xi.iter().copied().zip(values.iter().copied()).filter(|(xi, _)| *xi > 0.0).collect();
     if points.len() < 3 {
         return None;
     }
     let grid: Vec<f64> = linspace(LEAST.ln(), MOST.ln(), GRID).into_iter().map(f64::exp).collect();
-    let rest = |b: f64| Line::through(form, &points, b).rest;
+    let rest = |b: f64| LinearFit::through(form, &points, b).rest;
     let rests: Vec<f64> = grid.iter().map(|&b| rest(b)).collect();
     let b = refine(&grid, smallest(&rests)?, rest);
-    let line = Line::through(form, &points, b);
+    let line = LinearFit::through(form, &points, b);
     let variance = line.variance;
     Some(ScalingFit {
         a: line.a,
@@ -86,7 +86,7 @@ pub fn fit(form: Form, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
 }
 
 /// The best a and c for some b.
-struct Line {
+struct LinearFit {
     a: f64,
     c: f64,
     /// The sum of squares that it leaves.
@@ -95,8 +95,8 @@ struct Line {
     variance: f64,
 }
 
-impl Line {
-    fn through(form: Form, points: &[(f64, f64)], b: f64) -> Self {
+impl LinearFit {
+    fn through(form: CurveForm, points: &[(f64, f64)], b: f64) -> Self {
         let count = points.len() as f64;
         let basis: Vec<f64> = points.iter().map(|(xi, _)| form.basis(*xi, b)).collect();
         let mean_basis = basis.iter().sum::<f64>() / count;

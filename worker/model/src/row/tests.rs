@@ -78,8 +78,8 @@ fn rows_are_counted_joined_and_skipped_by_table() {
 
 #[test]
 fn a_visitor_sees_the_rows_of_every_table_in_their_order() {
-    struct Seen(Vec<(Table, usize)>);
-    impl Visitor for Seen {
+    struct RecordedVisits(Vec<(Table, usize)>);
+    impl Visitor for RecordedVisits {
         type Error = Table;
         fn visit<R: Serialize>(&mut self, table: Table, rows: &[R]) -> Result<(), Table> {
             self.0.push((table, rows.len()));
@@ -87,7 +87,7 @@ fn a_visitor_sees_the_rows_of_every_table_in_their_order() {
         }
     }
     let mut rows = Rows { eigenvalues: eigenvalues(0..2), ..Rows::default() };
-    let mut seen = Seen(Vec::new());
+    let mut seen = RecordedVisits(Vec::new());
     assert_eq!(rows.visit(&mut seen), Ok(()));
     let length = |table| if table == Table::Eigenvalues { 2 } else { 0 };
     assert_eq!(seen.0, Table::TRAINED.map(|table| (table, length(table))));

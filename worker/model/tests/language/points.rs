@@ -52,46 +52,46 @@ fn files_mean_and_run_what_they_say() {
 
 /// A change of a text that people and editors make by accident.
 #[derive(Debug, Clone)]
-enum Slip {
+enum TextSlip {
     Delete { at: usize, length: usize },
     RepeatLine { line: usize },
     SwapLines { one: usize, other: usize },
     Insert { at: usize, text: String },
 }
 
-fn slips() -> impl Strategy<Value = Slip> {
+fn slips() -> impl Strategy<Value = TextSlip> {
     let odd = "[\\[\\]{}:,'\"&*!|>%@#\\-?\\t\\n 0-9a-zä.~<]{1,3}";
     prop_oneof![
-        (any::<usize>(), 1..12usize).prop_map(|(at, length)| Slip::Delete { at, length }),
-        any::<usize>().prop_map(|line| Slip::RepeatLine { line }),
-        any::<(usize, usize)>().prop_map(|(one, other)| Slip::SwapLines { one, other }),
-        (any::<usize>(), odd).prop_map(|(at, text)| Slip::Insert { at, text }),
+        (any::<usize>(), 1..12usize).prop_map(|(at, length)| TextSlip::Delete { at, length }),
+        any::<usize>().prop_map(|line| TextSlip::RepeatLine { line }),
+        any::<(usize, usize)>().prop_map(|(one, other)| TextSlip::SwapLines { one, other }),
+        (any::<usize>(), odd).prop_map(|(at, text)| TextSlip::Insert { at, text }),
     ]
 }
 
-fn apply(text: &str, slip: &Slip) -> String {
+fn apply(text: &str, slip: &TextSlip) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     let mut characters: Vec<char> = text.chars().collect();
     if lines.is_empty() || characters.is_empty() {
         return text.to_owned();
     }
     match slip {
-        Slip::Delete { at, length } => {
+        TextSlip::Delete { at, length } => {
             let start = at % characters.len();
             characters.drain(start..(start + length).min(characters.len()));
             characters.into_iter().collect()
         }
-        Slip::Insert { at, text } => {
+        TextSlip::Insert { at, text } => {
             let start = at % characters.len();
             characters.splice(start..start, text.chars());
             characters.into_iter().collect()
         }
-        Slip::RepeatLine { line } => {
+        TextSlip::RepeatLine { line } => {
             let line = line % lines.len();
             lines.insert(line, lines[line]);
             lines.join("\n")
         }
-        Slip::SwapLines { one, other } => {
+        TextSlip::SwapLines { one, other } => {
             let (one, other) = (one % lines.len(), other % lines.len());
             lines.swap(one, other);
             lines.join("\n")

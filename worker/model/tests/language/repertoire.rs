@@ -140,9 +140,9 @@ fn the_sweeps_of_the_paper_have_its_numbers_of_trials_and_small_twins() {
 }
 
 /// What tells the cells of the grids of starts apart; numbers as bits.
-type Cell = (&'static str, &'static str, u64, u64, u64);
+type InitCell = (&'static str, &'static str, u64, u64, u64);
 
-fn cell(trial: &PlannedTrial) -> Cell {
+fn cell(trial: &PlannedTrial) -> InitCell {
     let TrialConfig { task, network, .. } = config(trial);
     let n0 = network.n0.unwrap().to_bits();
     (task.kind.name(), network.kind.name(), n0, network.s0.to_bits(), trial.seed)
@@ -151,7 +151,7 @@ fn cell(trial: &PlannedTrial) -> Cell {
 #[test]
 fn the_two_files_of_init_grid_are_the_whole_grid_each_cell_once() {
     let trials = [paper("init_grid"), paper("init_grid_psmnist")].concat();
-    let mut expected: BTreeSet<Cell> = BTreeSet::new();
+    let mut expected: BTreeSet<InitCell> = BTreeSet::new();
     for task in ["copy", "psmnist", "char_lm"] {
         for net in ["fixed", "homogeneous", "heterogeneous"] {
             for n0 in [1.0, 2.5, 5.0, 7.5, 10.0, 12.5, 15.0, 17.5, 20.0_f64] {
@@ -163,7 +163,7 @@ fn the_two_files_of_init_grid_are_the_whole_grid_each_cell_once() {
         }
     }
     assert_eq!(trials.len(), expected.len());
-    assert_eq!(trials.iter().map(cell).collect::<BTreeSet<Cell>>(), expected);
+    assert_eq!(trials.iter().map(cell).collect::<BTreeSet<InitCell>>(), expected);
 }
 
 /// Checks the recipe of a trial at the scale of the paper (`docs/science.md`, tasks and training).

@@ -14,7 +14,7 @@ use super::driven::{RunningMoments, scaled};
 use super::{StopCheck, Study};
 use crate::Error;
 use crate::network::{LayerStep, RunConditions};
-use crate::numerics::scaling::{Form, ScalingFit};
+use crate::numerics::scaling::{CurveForm, ScalingFit};
 use crate::numerics::{released_scaling, scaling};
 use crate::shape_stats::ShapeStats;
 use crate::task::Split;
@@ -42,7 +42,8 @@ pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, 
         s_mean,
     };
     rows.gain_scaling = levels.iter().zip(n.iter().zip(&s)).map(row).collect();
-    for (quantity, form, values) in [("n", Form::Power, &n), ("s", Form::Exponential, &s)] {
+    for (quantity, form, values) in [("n", CurveForm::Power, &n), ("s", CurveForm::Exponential, &s)]
+    {
         let corrected = scaling::fit(form, &levels, values);
         let released = released_scaling::fit(form, &levels, values);
         for (variant, fit) in [(Variant::Corrected, corrected), (Variant::Released, released)] {
@@ -57,7 +58,7 @@ fn fit_row(
     epoch: i32,
     variant: Variant,
     quantity: &str,
-    form: Form,
+    form: CurveForm,
     fit: ScalingFit,
 ) -> GainFitRow {
     GainFitRow {

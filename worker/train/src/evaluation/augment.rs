@@ -2,7 +2,7 @@
 //! at evaluation.
 
 use rheo_core::rng::TrialRng;
-use rheo_model::config::{Augment, EvaluationKind};
+use rheo_model::config::{Augmentation, EvaluationKind};
 use tch::{Result, Tensor};
 
 use super::{NoiseSource, Perturbation, PerturbationContext, PerturbedBatch, perturb};
@@ -12,13 +12,13 @@ const HIGHEST_FREQUENCY: f64 = 2.0;
 
 /// Perturbs batches as configured. Its output is a function of the position in its random stream.
 pub struct Augmenter {
-    augment: Augment,
+    augment: Augmentation,
     rng: TrialRng,
 }
 
 impl Augmenter {
     /// Returns an augmenter with random numbers from `rng`.
-    pub fn new(augment: &Augment, rng: TrialRng) -> Self {
+    pub fn new(augment: &Augmentation, rng: TrialRng) -> Self {
         Self { augment: augment.clone(), rng }
     }
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn augmenter(kind: EvaluationKind, probability: f64) -> Augmenter {
-        Augmenter::new(&Augment { kind, probability, level: 0.5 }, rng())
+        Augmenter::new(&Augmentation { kind, probability, level: 0.5 }, rng())
     }
 
     fn inputs() -> Tensor {

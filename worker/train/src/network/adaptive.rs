@@ -7,7 +7,7 @@
 //! n_t[b,i] = w_gn . g_t[b,i] + b_gn ;  s_t[b,i] = w_gs . g_t[b,i] + b_gs ;  h_t = gamma(a_t; n_t, s_t)
 //! ```
 
-use rheo_model::config::{self, Adapts};
+use rheo_model::config::{self, AdaptedQuantity};
 use tch::{Result, Tensor};
 
 use super::init::Initializer;
@@ -24,9 +24,9 @@ use crate::shape_stats::{NeuronShapes, ShapeStats};
 pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
     let s = u64::from(config.controller);
     let readout = match config.adapts {
-        Adapts::Both => 2 * (s + 1),
+        AdaptedQuantity::Both => 2 * (s + 1),
         // A quantity that does not adapt is a constant: a bias without weights.
-        Adapts::Gain | Adapts::Saturation => s + 2,
+        AdaptedQuantity::Gain | AdaptedQuantity::Saturation => s + 2,
     };
     recurrence::count(config.hidden, inputs) + s * s + 3 * s + readout
 }
@@ -42,7 +42,7 @@ pub(super) struct AdaptiveLayer {
     b_gn: Tensor,
     w_gs: Tensor,
     b_gs: Tensor,
-    adapts: Adapts,
+    adapts: AdaptedQuantity,
 }
 
 impl AdaptiveLayer {
@@ -68,9 +68,9 @@ impl AdaptiveLayer {
         // Weights of quantities that do not adapt are drawn, too, so that the other weights do not
         // depend on this choice.
         let still = match config.adapts {
-            Adapts::Both => None,
-            Adapts::Gain => Some(&layer.w_gs),
-            Adapts::Saturation => Some(&layer.w_gn),
+            AdaptedQuantity::Both => None,
+            AdaptedQuantity::Gain => Some(&layer.w_gs),
+            AdaptedQuantity::Saturation => Some(&layer.w_gn),
         };
         if let Some(weights) = still {
             let _ = weights.shallow_clone().f_zero_()?;
@@ -139,9 +139,9 @@ impl Layer for AdaptiveLayer {
             ("b_gs", &self.b_gs),
         ];
         let is_still = |name| match self.adapts {
-            Adapts::Both => false,
-            Adapts::Gain => name == "w_gs",
-            Adapts::Saturation => name == "w_gn",
+            AdaptedQuantity::Both => false,
+            AdaptedQuantity::Gain => name == "w_gs",
+            AdaptedQuantity::Saturation => name == "w_gn",
         };
         parameters.extend(controller.map(|(name, tensor)| Parameter {
             name,

@@ -63,7 +63,7 @@ fn parameters(config: &config::Network, interface: Interface) -> u64 {
 #[cfg(test)]
 mod tests {
     use rheo_core::rng::{Purpose, TrialRng};
-    use rheo_model::config::{Adapts, InputInit};
+    use rheo_model::config::{AdaptedQuantity, InputInit};
     use tch::Kind;
 
     use super::*;
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_formula_counts_the_learned_values() {
-        let settings = [Adapts::Both, Adapts::Gain, Adapts::Saturation]
+        let settings = [AdaptedQuantity::Both, AdaptedQuantity::Gain, AdaptedQuantity::Saturation]
             .into_iter()
             .flat_map(|adapts| [true, false].map(|learn_shape| (adapts, learn_shape)));
         for (adapts, learn_shape) in settings {
@@ -82,7 +82,12 @@ mod tests {
         }
     }
 
-    fn check(kind: NetworkKind, adapts: Adapts, learn_shape: bool, embedding: Option<u32>) {
+    fn check(
+        kind: NetworkKind,
+        adapts: AdaptedQuantity,
+        learn_shape: bool,
+        embedding: Option<u32>,
+    ) {
         let config = config::Network {
             kind,
             adapts,

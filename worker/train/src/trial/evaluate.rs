@@ -4,7 +4,7 @@
 //! checkpoint may be taken between any two batches.
 
 use rheo_core::rng::Purpose;
-use rheo_model::config::{Augment, EvaluationKind, ShapeMode, TrialConfig};
+use rheo_model::config::{Augmentation, EvaluationKind, ShapeMode, TrialConfig};
 
 use super::state::{CellTally, Stage};
 use super::{StepOutcome, Trial, diverged};
@@ -159,7 +159,7 @@ pub(super) fn data<'a>(task: &'a Task, network: &Network, mean: f64) -> Perturba
 /// inputs.
 pub(super) fn input_mean(config: &TrialConfig, task: &Task) -> f64 {
     let contrast = EvaluationKind::Contrast;
-    let Augment { kind, probability, .. } = config.training.augment;
+    let Augmentation { kind, probability, .. } = config.training.augment;
     let trained = kind == contrast && probability > 0.0;
     if trained || config.evaluate.iter().any(|evaluation| evaluation.kind == contrast) {
         task.input_mean().unwrap_or_default()
@@ -172,7 +172,7 @@ pub(super) fn input_mean(config: &TrialConfig, task: &Task) -> f64 {
 mod tests {
     use rheo_core::progress::Progress;
     use rheo_model::config::{self, Evaluation, NetworkKind, Precision};
-    use rheo_model::trainer::{Commit, Next, Session};
+    use rheo_model::trainer::{Commit, NextAction, Session};
     use tch::{Kind, Tensor, no_grad_guard};
 
     use super::*;
@@ -182,8 +182,8 @@ mod tests {
     struct SilentSession;
 
     impl Session for SilentSession {
-        fn next(&mut self) -> Next {
-            Next::Continue
+        fn next(&mut self) -> NextAction {
+            NextAction::Continue
         }
         fn progress(&mut self, _: Progress) {}
         fn commit(&mut self, _: Commit) {}

@@ -2,7 +2,7 @@
 //! saturation only (science reference, section 6).
 
 use rheo_core::rng::{Purpose, TrialRng};
-use rheo_model::config::{self, Group, Readapt};
+use rheo_model::config::{self, GroupOptions, Readaptation};
 
 use super::{Trial, evaluate};
 use crate::Error;
@@ -12,7 +12,7 @@ use crate::step::{Batch, LearnedParameters, UpdateRecipe};
 
 impl Trial<'_> {
     /// Returns the second training, if it has begun.
-    fn second(&self) -> Option<&Readapt> {
+    fn second(&self) -> Option<&Readaptation> {
         let first = i64::from(self.config.training.epochs);
         let second = self.config.training.readapt.as_ref();
         second.filter(|_| i64::from(self.state.epoch) >= first)
@@ -49,7 +49,7 @@ impl Trial<'_> {
     pub(super) fn second_optimizer(&self) -> Result<Optimizer, Error> {
         let first = &self.config.training.optimizer;
         let lr = self.second().map_or(first.lr, |second| second.lr);
-        let own = |group: &Group| Group { lr: None, ..group.clone() };
+        let own = |group: &GroupOptions| GroupOptions { lr: None, ..group.clone() };
         let config = config::Optimizer {
             lr,
             controller: own(&first.controller),

@@ -68,7 +68,7 @@ impl Trial<'_> {
 mod tests {
     use rheo_core::progress::Progress;
     use rheo_model::config::{Network, NetworkKind, Task, TrialConfig};
-    use rheo_model::trainer::{Commit, Next, Session};
+    use rheo_model::trainer::{Commit, NextAction, Session};
     use tch::{Kind, Tensor, no_grad};
 
     use super::*;
@@ -78,8 +78,8 @@ mod tests {
     struct SilentSession;
 
     impl Session for SilentSession {
-        fn next(&mut self) -> Next {
-            Next::Continue
+        fn next(&mut self) -> NextAction {
+            NextAction::Continue
         }
 
         fn progress(&mut self, _: Progress) {}

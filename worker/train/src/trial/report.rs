@@ -8,7 +8,7 @@ use rheo_core::metric::{MetricReport, Metrics};
 use rheo_core::progress::Progress;
 use rheo_model::config::{Metric, ShapeMode};
 use rheo_model::row::{EpochRow, EvaluationRow, Summary};
-use rheo_model::trainer::{Commit, Finish};
+use rheo_model::trainer::{Commit, FinalCommit};
 
 use super::Trial;
 use super::state::{CellTally, ConditionTally, ScoreTotals, Stage};
@@ -84,7 +84,7 @@ impl Trial<'_> {
     }
 
     /// Returns the final result of the trial.
-    pub(crate) fn finish(&mut self) -> Result<Finish, Error> {
+    pub(crate) fn finish(&mut self) -> Result<FinalCommit, Error> {
         let best = self.state.best;
         let summary = Summary {
             parameters: self.network.trained_count(),
@@ -100,7 +100,7 @@ impl Trial<'_> {
             kernel: self.network.backend().name().to_owned(),
             wall_s: self.state.seconds,
         };
-        Ok(Finish { metrics: by_name(&self.state.metrics), summary, commit: self.commit()? })
+        Ok(FinalCommit { metrics: by_name(&self.state.metrics), summary, commit: self.commit()? })
     }
 
     /// Reports the epoch whose validation is complete.

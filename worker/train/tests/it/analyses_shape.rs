@@ -6,7 +6,7 @@ use std::ops::Range;
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{Analysis, AnalysisKind, NetworkKind, TrialConfig};
 use rheo_model::row::{AdaptationRow, Rows, Variant};
-use rheo_model::trainer::{Ended, Next, Trainer};
+use rheo_model::trainer::{NextAction, RunOutcome, Trainer};
 use rheo_train::TorchTrainer;
 use rheo_train::numerics::order::{self, DriveBases};
 use rheo_train::numerics::principal::components;
@@ -15,7 +15,7 @@ use rheo_train::numerics::released_scaling;
 use rheo_train::numerics::response::{
     StepSubset, StepWindows, adaptation_index, released_adaptation_index, step_response,
 };
-use rheo_train::numerics::scaling::{self, Form};
+use rheo_train::numerics::scaling::{self, CurveForm};
 use rheo_train::numerics::search::linspace;
 use tch::{Kind, Tensor};
 
@@ -214,8 +214,8 @@ fn gain_fits_have_the_reference_values() {
     let power = |(i, xi): (usize, &f64)| 5.4 + 0.3 * xi.powf(-0.5) + 0.01 * wiggle(i);
     let exponential = |(i, xi): (usize, &f64)| 0.002 - 0.004 * (-0.2 * xi).exp() + 1e-4 * wiggle(i);
     let data = [
-        (Form::Power, xi.iter().enumerate().map(power).collect::<Vec<_>>()),
-        (Form::Exponential, xi.iter().enumerate().map(exponential).collect()),
+        (CurveForm::Power, xi.iter().enumerate().map(power).collect::<Vec<_>>()),
+        (CurveForm::Exponential, xi.iter().enumerate().map(exponential).collect()),
     ];
     for (form, values) in data {
         let fit = scaling::fit(form, &xi, &values).unwrap();
@@ -231,13 +231,13 @@ fn gain_fits_have_the_reference_values() {
 #[test]
 fn gain_fits_need_three_strengths_above_zero() {
     let (xi, values) = ([0.0, 1.0, 2.0, 4.0], [9.0, 1.0, 0.5, 0.25]);
-    assert_eq!(scaling::fit(Form::Power, &xi[..3], &values[..3]), None);
-    let fit = scaling::fit(Form::Power, &xi, &values).unwrap();
+    assert_eq!(scaling::fit(CurveForm::Power, &xi[..3], &values[..3]), None);
+    let fit = scaling::fit(CurveForm::Power, &xi, &values).unwrap();
     // 1 / xi passes through all three points.
     assert!((fit.a - 1.0).abs() < 1e-6 && (fit.b - 1.0).abs() < 1e-6, "{fit:?}");
     assert!(fit.c.abs() < 1e-6 && fit.rmse < 1e-9, "{fit:?}");
-    assert_eq!(scaling::fit(Form::Power, &xi, &[f64::NAN; 4]), None);
-    assert!(scaling::fit(Form::Power, &xi, &[5.0; 4]).unwrap().r2.is_nan());
+    assert_eq!(scaling::fit(CurveForm::Power, &xi, &[f64::NAN; 4]), None);
+    assert!(scaling::fit(CurveForm::Power, &xi, &[5.0; 4]).unwrap().r2.is_nan());
 }
 
 #[test]
@@ -285,12 +285,12 @@ fn released_gain_fits_end_in_a_minimum() {
     let oracle = &oracles()["gain_fit"];
     let xi = numbers(&oracle["xi"]);
     let values: Vec<f64> = xi.iter().map(|xi| 2.0 * xi.powf(-0.7) + 1.5).collect();
-    let fit = released_scaling::fit(Form::Power, &xi, &values).unwrap();
+    let fit = released_scaling::fit(CurveForm::Power, &xi, &values).unwrap();
     for (found, expected) in [(fit.a, 2.0), (fit.b, 0.7), (fit.c, 1.5)] {
         assert!((found - expected).abs() < 1e-3, "{fit:?}");
     }
-    assert_eq!(released_scaling::fit(Form::Power, &xi[..2], &values[..2]), None);
-    assert_eq!(released_scaling::fit(Form::Power, &xi, &[f64::NAN; 7]), None);
+    assert_eq!(released_scaling::fit(CurveForm::Power, &xi[..2], &values[..2]), None);
+    assert_eq!(released_scaling::fit(CurveForm::Power, &xi, &[f64::NAN; 7]), None);
 }
 
 /// Returns a small trial of an adaptive network with all analyses of this file.
@@ -370,15 +370,15 @@ fn a_trial_that_stops_in_an_analysis_makes_it_again() {
     config.analyze[0].epochs = Some(vec![-1]);
     let (whole, _) = train(&torch, &config);
     for at in 0..6 {
-        let Ended::Stopped(first) = stop_at(&torch, &config, None, at).unwrap() else {
+        let RunOutcome::Stopped(first) = stop_at(&torch, &config, None, at).unwrap() else {
             panic!("not stopped")
         };
         let rest = torch.run(
             &config,
             Some(&first.checkpoint),
-            &mut ScriptedSession::new(|_| Next::Continue),
+            &mut ScriptedSession::new(|_| NextAction::Continue),
         );
-        let Ended::Completed(finish) = rest.unwrap() else { panic!("not completed") };
+        let RunOutcome::Completed(finish) = rest.unwrap() else { panic!("not completed") };
         let rows = joined([&first, &finish.commit]);
         assert_eq!(rows.shape_traces, whole.commit.rows.shape_traces, "{at}");
     }

@@ -2,7 +2,7 @@
 
 use rheo_model::config::NetworkKind;
 use rheo_model::config::TrialConfig;
-use rheo_model::trainer::{Ended, Error, Next, Trainer as _};
+use rheo_model::trainer::{Error, NextAction, RunOutcome, Trainer as _};
 use rheo_train::TorchTrainer;
 
 use crate::support::{ConfigChange, ScriptedSession, stop_at, tiny, tiny_copy};
@@ -10,13 +10,13 @@ use crate::support::{ConfigChange, ScriptedSession, stop_at, tiny, tiny_copy};
 /// Returns a checkpoint in the middle of the first epoch.
 fn checkpoint(torch: &TorchTrainer, config: &TrialConfig) -> Vec<u8> {
     match stop_at(torch, config, None, 8).unwrap() {
-        Ended::Stopped(commit) => commit.checkpoint,
+        RunOutcome::Stopped(commit) => commit.checkpoint,
         other => panic!("not stopped: {other:?}"),
     }
 }
 
 fn refusal(torch: &TorchTrainer, config: &TrialConfig, bytes: &[u8]) -> String {
-    match torch.run(config, Some(bytes), &mut ScriptedSession::new(|_| Next::Stop)) {
+    match torch.run(config, Some(bytes), &mut ScriptedSession::new(|_| NextAction::Stop)) {
         Err(Error::Checkpoint(text)) => text,
         other => panic!("not refused: {other:?}"),
     }
@@ -93,9 +93,9 @@ fn a_checkpoint_of_format_version_1_stays_readable() {
     let config: TrialConfig =
         serde_json::from_str(include_str!("../goldens/checkpoint-v1.json")).unwrap();
     let bytes = include_bytes!("../goldens/checkpoint-v1.safetensors");
-    let mut session = ScriptedSession::new(|_| Next::Continue);
+    let mut session = ScriptedSession::new(|_| NextAction::Continue);
     let ended = TorchTrainer::default().run(&config, Some(bytes), &mut session).unwrap();
-    let Ended::Completed(finish) = ended else { panic!("not completed: {ended:?}") };
+    let RunOutcome::Completed(finish) = ended else { panic!("not completed: {ended:?}") };
     let rows = &finish.commit.rows;
     assert_eq!((rows.epochs.len(), rows.evaluations.len(), rows.shapes.len()), (2, 4, 5));
     // Sums from before the file was written do not depend on the processor that reads it.

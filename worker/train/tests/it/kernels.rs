@@ -3,9 +3,10 @@
 
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{
-    Adapts, Device, GateDrive, InputInit, Kernel, Network as Config, NetworkKind, Resources,
+    AdaptedQuantity, Device, GateDrive, InputInit, Kernel, Network as Config, NetworkKind,
+    Resources,
 };
-use rheo_model::trainer::{Next, Trainer};
+use rheo_model::trainer::{NextAction, Trainer};
 use rheo_train::network::{
     ExecutionBackend, GainSaturation, Interface, LayerState, LayerStep, Network, Readout,
     ReadoutInit, RunConditions, ShapeOverride,
@@ -139,8 +140,8 @@ fn configs() -> Vec<Config> {
     let of = |kind| Config { kind, ..Config::default() };
     let mut configs: Vec<Config> = KINDS.into_iter().map(of).collect();
     configs.push(Config { n0_spread: 0.5, s0_spread: 0.2, ..of(NetworkKind::Heterogeneous) });
-    configs.push(Config { adapts: Adapts::Gain, ..of(NetworkKind::Adaptive) });
-    configs.push(Config { adapts: Adapts::Saturation, ..of(NetworkKind::Adaptive) });
+    configs.push(Config { adapts: AdaptedQuantity::Gain, ..of(NetworkKind::Adaptive) });
+    configs.push(Config { adapts: AdaptedQuantity::Saturation, ..of(NetworkKind::Adaptive) });
     for kind in [NetworkKind::Lstm, NetworkKind::Gru] {
         configs.push(Config { drive: GateDrive::Released, ..of(kind) });
     }
@@ -436,7 +437,7 @@ fn a_missing_gpu_is_refused_with_advice() {
     }
     let mut config = tiny(NetworkKind::Heterogeneous);
     config.resources.device = Device::Cuda;
-    let mut session = ScriptedSession::new(|_| Next::Continue);
+    let mut session = ScriptedSession::new(|_| NextAction::Continue);
     let error = TorchTrainer::default().run(&config, None, &mut session).unwrap_err();
     assert!(error.to_string().contains("no CUDA device"), "{error}");
 }

@@ -2,7 +2,7 @@
 //! differences.
 
 use rheo_core::rng::{Purpose, TrialRng};
-use rheo_model::config::{self, Adapts, InputInit, Network as Config, NetworkKind};
+use rheo_model::config::{self, AdaptedQuantity, InputInit, Network as Config, NetworkKind};
 use rheo_train::ShapeStats;
 use rheo_train::gamma::GammaCurve;
 use rheo_train::network::{
@@ -420,7 +420,7 @@ fn networks_match_the_number_of_parameters_of_another_kind() {
     let still = Config { learn_shape: false, hidden: 400, ..Config::default() };
     let other = Config { match_parameters_of: Some(NetworkKind::Fixed), ..still.clone() };
     assert_eq!(initial(&other, 1).hidden(), 400);
-    let gain = Config { kind: NetworkKind::Adaptive, adapts: Adapts::Gain, ..still };
+    let gain = Config { kind: NetworkKind::Adaptive, adapts: AdaptedQuantity::Gain, ..still };
     let other = Config { match_parameters_of: Some(NetworkKind::Adaptive), ..gain };
     assert_eq!(initial(&other, 1).hidden(), 400);
     for kind in KINDS {
@@ -470,11 +470,12 @@ fn a_held_shape_replaces_that_of_the_controller() {
 #[test]
 fn quantities_that_do_not_adapt_are_constant() {
     for (adapts, still, moving) in
-        [(Adapts::Gain, "w_gs", "w_gn"), (Adapts::Saturation, "w_gn", "w_gs")]
+        [(AdaptedQuantity::Gain, "w_gs", "w_gn"), (AdaptedQuantity::Saturation, "w_gn", "w_gs")]
     {
         let config =
             |adapts| Config { kind: NetworkKind::Adaptive, adapts, hidden: 3, ..Config::default() };
-        let (network, both) = (initial(&config(adapts), 1), initial(&config(Adapts::Both), 1));
+        let (network, both) =
+            (initial(&config(adapts), 1), initial(&config(AdaptedQuantity::Both), 1));
         assert!(parameter(&network, still).iter().all(|weight| *weight == 0.0));
         assert_eq!(parameter(&network, moving), parameter(&both, moving));
         assert_eq!(parameter(&network, "w_out"), parameter(&both, "w_out"));

@@ -2,7 +2,9 @@
 //! of a recipe on a trial.
 
 use rheo_core::rng::{Purpose, TrialRng};
-use rheo_model::config::{self, Group as Own, NetworkKind, OptimizerKind, Schedule, ScheduleKind};
+use rheo_model::config::{
+    self, GroupOptions as Own, NetworkKind, OptimizerKind, Schedule, ScheduleKind,
+};
 use rheo_model::config::{Optimizer as Config, TrialConfig};
 use rheo_train::network::{Network, Parameter, ParameterGroup};
 use rheo_train::optimizer::Optimizer;

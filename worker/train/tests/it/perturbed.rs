@@ -2,11 +2,11 @@
 //! bit-identical resumption of perturbed training.
 
 use rheo_model::config::{
-    Augment, Evaluation, EvaluationKind, NetworkKind, Precision, ShapeMode, Task, TaskKind,
+    Augmentation, Evaluation, EvaluationKind, NetworkKind, Precision, ShapeMode, Task, TaskKind,
     TextSource, TrialConfig,
 };
 use rheo_model::row::{EvaluationRow, Rows};
-use rheo_model::trainer::Ended;
+use rheo_model::trainer::RunOutcome;
 use rheo_train::TorchTrainer;
 
 use crate::support::{stop_at, tiny, tiny_copy, train};
@@ -173,15 +173,15 @@ fn in_pieces(config: &TrialConfig) -> Rows {
     let mut resume: Option<Vec<u8>> = None;
     loop {
         match stop_at(&torch, config, resume.as_deref(), 0).unwrap() {
-            Ended::Stopped(commit) => {
+            RunOutcome::Stopped(commit) => {
                 rows.append(commit.rows);
                 resume = Some(commit.checkpoint);
             }
-            Ended::Completed(finish) => {
+            RunOutcome::Completed(finish) => {
                 rows.append(finish.commit.rows);
                 return rows;
             }
-            other @ Ended::Diverged { .. } => panic!("not completed: {other:?}"),
+            other @ RunOutcome::Diverged { .. } => panic!("not completed: {other:?}"),
         }
     }
 }
@@ -215,14 +215,14 @@ fn perturbed_training_is_bit_identical_in_pieces_and_differs_from_plain_training
         let mut config = tiny(NetworkKind::Heterogeneous);
         config.evaluate.clear();
         let plain = rows(&config);
-        config.training.augment = Augment { kind, probability: 0.5, level };
+        config.training.augment = Augmentation { kind, probability: 0.5, level };
         let whole = rows(&config);
         assert_eq!(in_pieces(&config), whole, "{kind:?}");
         assert_ne!(whole.epochs[1].val_loss, plain.epochs[1].val_loss, "{kind:?}");
     }
     // Fresh samples have a stream of their own, so only the inputs change.
     let mut config = tiny_copy(NetworkKind::Homogeneous);
-    config.training.augment = Augment { probability: 0.7, ..Augment::default() };
+    config.training.augment = Augmentation { probability: 0.7, ..Augmentation::default() };
     assert_eq!(in_pieces(&config), rows(&config));
 }
 
@@ -231,7 +231,7 @@ fn without_a_probability_the_perturbation_of_training_changes_nothing() {
     let mut config = tiny(NetworkKind::Relu);
     let plain = rows(&config);
     config.training.augment =
-        Augment { kind: EvaluationKind::InputNoise, probability: 0.0, level: 3.0 };
+        Augmentation { kind: EvaluationKind::InputNoise, probability: 0.0, level: 3.0 };
     config.seeds.augment = Some(5);
     assert_eq!(rows(&config), plain);
 }

@@ -6,28 +6,28 @@ use rheo_core::metric::MetricReport;
 use rheo_model::config::{
     Kernel, NetworkKind, OptimizerKind, Precision, Schedule, ScheduleKind, Training, TrialConfig,
 };
-use rheo_model::trainer::{Commit, Ended, Finish, Next, Trainer as _};
+use rheo_model::trainer::{Commit, FinalCommit, NextAction, RunOutcome, Trainer as _};
 use rheo_train::TorchTrainer;
 
 use crate::support::{KINDS, ScriptedSession, joined, stop_at, tiny, tiny_copy, train};
 
-fn stopped(ended: Ended) -> Commit {
+fn stopped(ended: RunOutcome) -> Commit {
     match ended {
-        Ended::Stopped(commit) => commit,
+        RunOutcome::Stopped(commit) => commit,
         other => panic!("not stopped: {other:?}"),
     }
 }
 
-fn completed(ended: Ended) -> Finish {
+fn completed(ended: RunOutcome) -> FinalCommit {
     match ended {
-        Ended::Completed(finish) => finish,
+        RunOutcome::Completed(finish) => finish,
         other => panic!("not completed: {other:?}"),
     }
 }
 
 /// Asserts that `commits` followed by `finish` equal `whole`.
 #[track_caller]
-fn assert_same(commits: &[Commit], finish: &Finish, whole: &Finish) {
+fn assert_same(commits: &[Commit], finish: &FinalCommit, whole: &FinalCommit) {
     let all = || commits.iter().chain([&finish.commit]);
     assert_eq!(joined(all()), whole.commit.rows);
     let reports: Vec<MetricReport> = all().flat_map(|commit| commit.reports.clone()).collect();
@@ -108,7 +108,7 @@ fn u01_a_trial_stopped_anywhere_and_resumed_is_bit_identical() {
         assert!(asked > 10, "too few places to stop at: {asked}");
         for at in 0..asked {
             let first = stopped(stop_at(&torch, &config, None, at).unwrap());
-            let mut session = ScriptedSession::new(|_| Next::Continue);
+            let mut session = ScriptedSession::new(|_| NextAction::Continue);
             let rest = torch.run(&config, Some(&first.checkpoint), &mut session).unwrap();
             assert_same(&[first], &completed(rest), &whole);
             // An interrupted analysis starts over; no other step is repeated.
@@ -129,7 +129,7 @@ fn a_trial_stopped_after_every_step_is_bit_identical() {
         let finish = loop {
             let resume = commits.last().map(|commit| commit.checkpoint.clone());
             match stop_at(&torch, &config, resume.as_deref(), at).unwrap() {
-                Ended::Stopped(commit) => {
+                RunOutcome::Stopped(commit) => {
                     // Stopped inside an analysis, which must get further the next time.
                     let stayed = resume.as_ref() == Some(&commit.checkpoint);
                     at = if stayed { at + 1 } else { 0 };
@@ -148,7 +148,7 @@ fn commits_change_nothing_and_each_can_be_resumed() {
     let torch = TorchTrainer::default();
     let config = tiny(NetworkKind::Heterogeneous);
     let (whole, _) = train(&torch, &config);
-    let mut session = ScriptedSession::new(|_| Next::Commit);
+    let mut session = ScriptedSession::new(|_| NextAction::Commit);
     let finish = completed(torch.run(&config, None, &mut session).unwrap());
     assert_same(&session.commits, &finish, &whole);
     // An attempt that is lost after a commit leaves exactly its commits.
@@ -156,7 +156,7 @@ fn commits_change_nothing_and_each_can_be_resumed() {
         let rest = torch.run(
             &config,
             Some(&commit.checkpoint),
-            &mut ScriptedSession::new(|_| Next::Continue),
+            &mut ScriptedSession::new(|_| NextAction::Continue),
         );
         assert_same(&session.commits[..=place], &completed(rest.unwrap()), &whole);
     }
@@ -166,7 +166,9 @@ fn commits_change_nothing_and_each_can_be_resumed() {
 fn an_abandoned_trial_ends_at_once() {
     let torch = TorchTrainer::default();
     let mut session =
-        ScriptedSession::new(|asked| if asked == 2 { Next::Abandon } else { Next::Continue });
+        ScriptedSession::new(
+            |asked| if asked == 2 { NextAction::Abandon } else { NextAction::Continue },
+        );
     stopped(torch.run(&tiny(NetworkKind::Relu), None, &mut session).unwrap());
     assert_eq!(session.asked(), 3);
 }
@@ -176,7 +178,7 @@ fn a_finished_checkpoint_completes_again_without_rows() {
     let torch = TorchTrainer::default();
     let config = tiny(NetworkKind::Homogeneous);
     let (whole, _) = train(&torch, &config);
-    let mut session = ScriptedSession::new(|_| Next::Continue);
+    let mut session = ScriptedSession::new(|_| NextAction::Continue);
     let again =
         completed(torch.run(&config, Some(&whole.commit.checkpoint), &mut session).unwrap());
     assert!(again.commit.rows.is_empty());
@@ -198,8 +200,8 @@ fn trials_side_by_side_have_the_bits_they_have_alone() {
     let mut wider = wide.clone();
     wider.resources.threads = 2;
     let configs = [wide, wider, tiny(NetworkKind::Heterogeneous), tiny_copy(NetworkKind::Relu)];
-    let alone: Vec<Finish> = configs.iter().map(|config| train(&torch, config).0).collect();
-    let together: Vec<Finish> = thread::scope(|scope| {
+    let alone: Vec<FinalCommit> = configs.iter().map(|config| train(&torch, config).0).collect();
+    let together: Vec<FinalCommit> = thread::scope(|scope| {
         let running: Vec<_> = configs
             .iter()
             .map(|config| {
@@ -236,7 +238,7 @@ fn each_thread_computes_with_the_threads_of_its_trial() {
                     let mut seen = Vec::new();
                     let mut session = ScriptedSession::new(|_| {
                         seen.push(tch::get_num_threads());
-                        Next::Continue
+                        NextAction::Continue
                     });
                     torch.run(&config, None, &mut session).unwrap();
                     (expected, seen)

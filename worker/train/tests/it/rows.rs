@@ -1,16 +1,16 @@
 //! Rows of a trial, checked against each other and against the configuration.
 use rheo_model::config::Metric;
 use rheo_model::config::{
-    Analysis, AnalysisKind, Augment, Evaluation, EvaluationKind, NetworkKind, Precision, Readapt,
-    Seeds, TrialConfig,
+    Analysis, AnalysisKind, Augmentation, Evaluation, EvaluationKind, NetworkKind, Precision,
+    Readaptation, Seeds, TrialConfig,
 };
 use rheo_model::row::Rows;
-use rheo_model::trainer::{Ended, Finish, Next, Trainer as _};
+use rheo_model::trainer::{FinalCommit, NextAction, RunOutcome, Trainer as _};
 use rheo_train::TorchTrainer;
 
 use crate::support::{KINDS, ScriptedSession, joined, stop_at, tiny, tiny_copy, train};
 
-fn rows(config: &TrialConfig) -> (Rows, Finish) {
+fn rows(config: &TrialConfig) -> (Rows, FinalCommit) {
     let (finish, _) = train(&TorchTrainer::default(), config);
     (finish.commit.rows.clone(), finish)
 }
@@ -220,9 +220,9 @@ fn a_diverged_trial_is_a_result_with_its_rows() {
     config.training.epochs = 50;
     config.training.optimizer.lr = 1e12;
     config.network.bias_init = rheo_model::config::BiasInit::Zero;
-    let mut session = ScriptedSession::new(|_| Next::Continue);
+    let mut session = ScriptedSession::new(|_| NextAction::Continue);
     let ended = TorchTrainer::default().run(&config, None, &mut session).unwrap();
-    let Ended::Diverged { finish, detail } = ended else { panic!("{ended:?}") };
+    let RunOutcome::Diverged { finish, detail } = ended else { panic!("{ended:?}") };
     assert!(detail.starts_with("the loss is "), "{detail}");
     assert!(detail.contains(" epoch "), "{detail}");
     assert_eq!(finish.commit.rows.epochs.len() as u64, u64::from(finish.summary.epochs));
@@ -230,14 +230,17 @@ fn a_diverged_trial_is_a_result_with_its_rows() {
     assert!(finish.metrics.values().all(|value| value.is_finite()));
     // Resuming from its checkpoint ends the same way.
     let resume = Some(finish.commit.checkpoint.as_slice());
-    let again =
-        TorchTrainer::default().run(&config, resume, &mut ScriptedSession::new(|_| Next::Continue));
-    assert!(matches!(again.unwrap(), Ended::Diverged { detail: same, .. } if same == detail));
+    let again = TorchTrainer::default().run(
+        &config,
+        resume,
+        &mut ScriptedSession::new(|_| NextAction::Continue),
+    );
+    assert!(matches!(again.unwrap(), RunOutcome::Diverged { detail: same, .. } if same == detail));
 }
 
 #[test]
 fn progress_grows_from_nothing_to_all() {
-    let mut session = ScriptedSession::new(|_| Next::Continue);
+    let mut session = ScriptedSession::new(|_| NextAction::Continue);
     let config = tiny(NetworkKind::Adaptive);
     TorchTrainer::default().run(&config, None, &mut session).unwrap();
     let fractions: Vec<f64> = session.progress.iter().map(|progress| progress.fraction).collect();
@@ -260,17 +263,18 @@ fn the_time_of_a_trial_adds_up_over_its_attempts() {
     let config = tiny(NetworkKind::Heterogeneous);
     let ticking = |stop: Option<usize>| {
         let mut session = ScriptedSession::new(move |asked| match stop {
-            Some(at) if at == asked => Next::Stop,
-            _ => Next::Continue,
+            Some(at) if at == asked => NextAction::Stop,
+            _ => NextAction::Continue,
         });
         session.tick = 1.0;
         session
     };
-    let Ended::Stopped(first) = torch.run(&config, None, &mut ticking(Some(6))).unwrap() else {
+    let RunOutcome::Stopped(first) = torch.run(&config, None, &mut ticking(Some(6))).unwrap()
+    else {
         panic!("not stopped")
     };
     let rest = torch.run(&config, Some(&first.checkpoint), &mut ticking(None)).unwrap();
-    let Ended::Completed(finish) = rest else { panic!("not completed") };
+    let RunOutcome::Completed(finish) = rest else { panic!("not completed") };
     let (_, asked) = train(&torch, &config);
     // The clock shows the questions asked: one less than the steps of each attempt.
     assert_eq!(finish.summary.wall_s, (6 + asked - 7) as f64);
@@ -291,14 +295,15 @@ fn without_epochs_the_untrained_network_is_analysed_and_evaluated() {
     assert!(!rows.evaluations.is_empty());
     assert_eq!((finish.summary.epochs, finish.summary.best_val_epoch), (0, None));
     for at in 0..asked {
-        let Ended::Stopped(first) = stop_at(&TorchTrainer::default(), &config, None, at).unwrap()
+        let RunOutcome::Stopped(first) =
+            stop_at(&TorchTrainer::default(), &config, None, at).unwrap()
         else {
             panic!("it ended at {at}");
         };
-        let mut session = ScriptedSession::new(|_| Next::Continue);
+        let mut session = ScriptedSession::new(|_| NextAction::Continue);
         let rest =
             TorchTrainer::default().run(&config, Some(&first.checkpoint), &mut session).unwrap();
-        let Ended::Completed(rest) = rest else { panic!("not completed") };
+        let RunOutcome::Completed(rest) = rest else { panic!("not completed") };
         assert_eq!(joined([&first, &rest.commit]), *rows);
     }
 }
@@ -306,7 +311,7 @@ fn without_epochs_the_untrained_network_is_analysed_and_evaluated() {
 #[test]
 fn shapes_are_kept_before_and_after_a_second_training() {
     let mut config = tiny(NetworkKind::Heterogeneous);
-    config.training.readapt = Some(Readapt { epochs: 2, lr: 1e-2, ..Readapt::default() });
+    config.training.readapt = Some(Readaptation { epochs: 2, lr: 1e-2, ..Readaptation::default() });
     let (rows, finish) = rows(&config);
     let told: Vec<(i32, &str)> =
         rows.shapes.iter().step_by(5).map(|row| (row.epoch, row.phase.as_str())).collect();
@@ -334,8 +339,11 @@ fn traces(mut config: TrialConfig, seeds: Seeds) -> [(&'static str, String); 4] 
     config.seeds = seeds;
     config.training.optimizer.lr = 0.0;
     config.training.precision = Precision::Float64;
-    config.training.augment =
-        Augment { kind: EvaluationKind::InputNoise, probability: 0.5, ..Augment::default() };
+    config.training.augment = Augmentation {
+        kind: EvaluationKind::InputNoise,
+        probability: 0.5,
+        ..Augmentation::default()
+    };
     let noise = EvaluationKind::InputNoise;
     config.evaluate =
         vec![Evaluation { kind: noise, level: Some(vec![1.0]), ..Evaluation::default() }];

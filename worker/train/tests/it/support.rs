@@ -5,7 +5,7 @@ use rheo_model::config::{
     Evaluation, EvaluationKind, Network, NetworkKind, Task, TaskKind, Training, TrialConfig,
 };
 use rheo_model::row::Rows;
-use rheo_model::trainer::{Commit, Ended, Error, Finish, Next, Session, Trainer};
+use rheo_model::trainer::{Commit, Error, FinalCommit, NextAction, RunOutcome, Session, Trainer};
 use rheo_train::TorchTrainer;
 use tch::{Kind, Tensor};
 
@@ -20,7 +20,7 @@ pub(crate) struct ScriptedSession<F> {
     pub(crate) progress: Vec<Progress>,
 }
 
-impl<F: FnMut(usize) -> Next> ScriptedSession<F> {
+impl<F: FnMut(usize) -> NextAction> ScriptedSession<F> {
     /// Creates a session; `answer` receives the number of earlier questions.
     pub(crate) fn new(answer: F) -> Self {
         Self { answer, asked: 0, tick: 0.0, commits: Vec::new(), progress: Vec::new() }
@@ -31,8 +31,8 @@ impl<F: FnMut(usize) -> Next> ScriptedSession<F> {
     }
 }
 
-impl<F: FnMut(usize) -> Next> Session for ScriptedSession<F> {
-    fn next(&mut self) -> Next {
+impl<F: FnMut(usize) -> NextAction> Session for ScriptedSession<F> {
+    fn next(&mut self) -> NextAction {
         let answer = (self.answer)(self.asked);
         self.asked += 1;
         answer
@@ -55,10 +55,10 @@ impl<F: FnMut(usize) -> Next> Session for ScriptedSession<F> {
 pub(crate) type ConfigChange = fn(&mut TrialConfig);
 
 /// Trains a trial without interruption; also returns the number of questions to the session.
-pub(crate) fn train(torch: &TorchTrainer, config: &TrialConfig) -> (Finish, usize) {
-    let mut session = ScriptedSession::new(|_| Next::Continue);
+pub(crate) fn train(torch: &TorchTrainer, config: &TrialConfig) -> (FinalCommit, usize) {
+    let mut session = ScriptedSession::new(|_| NextAction::Continue);
     match torch.run(config, None, &mut session).unwrap() {
-        Ended::Completed(finish) => (finish, session.asked()),
+        RunOutcome::Completed(finish) => (finish, session.asked()),
         other => panic!("not completed: {other:?}"),
     }
 }
@@ -69,9 +69,11 @@ pub(crate) fn stop_at(
     config: &TrialConfig,
     resume: Option<&[u8]>,
     at: usize,
-) -> Result<Ended, Error> {
+) -> Result<RunOutcome, Error> {
     let mut session =
-        ScriptedSession::new(|asked| if asked == at { Next::Stop } else { Next::Continue });
+        ScriptedSession::new(
+            |asked| if asked == at { NextAction::Stop } else { NextAction::Continue },
+        );
     torch.run(config, resume, &mut session)
 }
 

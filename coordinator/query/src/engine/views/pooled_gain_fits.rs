@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use datafusion::common::exec_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
-use rheo_model::numerics::scaling::{Form, ScalingFit};
+use rheo_model::numerics::scaling::{CurveForm, ScalingFit};
 use rheo_model::numerics::{released_scaling, scaling};
 
 use super::SqlView;
@@ -121,8 +121,8 @@ fn fit_all(columns: &[ColumnarValue]) -> Result<ColumnarValue> {
     let (xi, values) = (xi.as_list::<i32>(), values.as_list::<i32>());
     let one = |row: usize| {
         let form = match forms.value(row) {
-            "power" => Form::Power,
-            "exponential" => Form::Exponential,
+            "power" => CurveForm::Power,
+            "exponential" => CurveForm::Exponential,
             other => return exec_err!("no such form: `{other}`"),
         };
         let (xi, values) = (numbers(&xi.value(row)), numbers(&values.value(row)));
