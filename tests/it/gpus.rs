@@ -62,7 +62,7 @@ fn four_trials_of_a_quarter_share_one_gpu() {
     let table = bench.run(&["workers"]).expect(0).out;
     assert!(table.contains("GPUS") && table.contains("1/1") && table.contains("4/6"), "{table}");
     let log = bench.run(&["logs", "long/0"]).expect(0).out;
-    let line = "attempt begins on GPU GPU-aaaa1111-0000 (made up: computes on the processor)";
+    let line = "attempt begins on GPU GPU-aaaa1111-0000 (simulated: computes on the processor)";
     assert!(log.contains(line), "{log}");
     bench.run(&["cancel", "long"]).expect(0);
 }

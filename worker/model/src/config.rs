@@ -1,8 +1,8 @@
-//! The typed configuration of one trial: everything that determines its result.
+//! Typed configuration of one trial: everything that determines its result.
 //!
-//! These structs are the single source of what a sweep file may say: the JSON Schema, the checking
-//! of dotted parameter paths, defaults and documentation are all derived from them. A field that
-//! only some kinds use carries `x-kinds` in its schema: it is refused where it would be ignored.
+//! These structs are the single source of the sweep language's fields: the JSON Schema, the checks
+//! of dotted parameter paths, the defaults and the documentation are all derived from them. A field
+//! that only some kinds use carries `x-kinds` in its schema and is refused elsewhere.
 
 mod analyze;
 mod check;
@@ -35,29 +35,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrialConfig {
-    /// What the network learns.
+    /// Task that the network learns.
     pub task: Task,
-    /// The network that learns it.
+    /// Network.
     pub network: Network,
-    /// How it learns.
+    /// Training recipe.
     pub training: Training,
     /// Perturbations under which the trained network is tested, besides none.
     pub evaluate: Vec<Evaluation>,
-    /// Analyses of the network; without any, the shapes of its neurons before and after training.
+    /// Analyses of the network; by default the shapes of its neurons before and after training.
     pub analyze: Vec<Analysis>,
-    /// When checkpoints are made and kept.
+    /// Checkpoint settings.
     pub checkpoint: Checkpoint,
-    /// What the trial needs from a worker.
+    /// Resources that the trial needs from a worker.
     pub resources: Resources,
-    /// The seed of every random stream of the trial that has no seed of its own.
+    /// Seed of every random stream of the trial that has no seed of its own.
     pub seed: u64,
-    /// Seeds for single purposes, where they must differ from `seed`.
+    /// Seeds of single random streams, to replace `seed`.
     pub seeds: Seeds,
 }
 
 impl TrialConfig {
-    /// How the input matrix starts: as the file says, or as the published code does it for the
-    /// task.
+    /// Returns the initialization of the input matrix: as configured, or as in the published code
+    /// for the task.
     pub fn input_init(&self) -> InputInit {
         self.network.input_init.unwrap_or(match self.task.kind {
             TaskKind::Copy => InputInit::Xavier,
@@ -65,7 +65,7 @@ impl TrialConfig {
         })
     }
 
-    /// Epochs in all, those of a second training included.
+    /// Returns the total number of epochs, including those of a second training.
     pub fn epochs(&self) -> u32 {
         let second = self.training.readapt.as_ref().map_or(0, |readapt| readapt.epochs);
         self.training.epochs.saturating_add(second)

@@ -1,14 +1,14 @@
-//! The public data sets that tasks read: the names, sizes and digests of their files.
+//! Public data sets that tasks read: names, sizes and digests of their files.
 //!
-//! Pure constants, here because both the trainer that reads the files and the command line that
-//! fetches them need them, and neither may depend on the other. Where to fetch from is not said
-//! here: mirrors come and go, contents do not.
+//! Pure constants. They are in this crate because both the trainer, which reads the files, and the
+//! command line, which fetches them, need them, and neither may depend on the other. The download
+//! addresses are elsewhere: mirrors change, contents do not.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Task, TaskKind, TextSource};
 
-/// The data sets that are read from files.
+/// Data sets that are read from files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataSet {
@@ -16,15 +16,15 @@ pub enum DataSet {
     Mnist,
     /// Small photographs.
     Cifar10,
-    /// Texts of the user's own.
+    /// Texts of the user.
     Text,
 }
 
 impl DataSet {
-    /// Every set.
+    /// All data sets.
     pub const ALL: [Self; 3] = [Self::Mnist, Self::Cifar10, Self::Text];
 
-    /// The set that `task` reads, if it reads one.
+    /// Returns the data set that `task` reads, if any.
     pub fn of(task: &Task) -> Option<Self> {
         match task.kind {
             TaskKind::Smnist | TaskKind::Psmnist => Some(Self::Mnist),
@@ -34,12 +34,12 @@ impl DataSet {
         }
     }
 
-    /// The set called `name`.
+    /// Returns the data set called `name`.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|set| set.name() == name)
     }
 
-    /// The name in messages and of the directory that may hold it.
+    /// Returns the name in messages, which is also that of its directory.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mnist => "mnist",
@@ -48,12 +48,12 @@ impl DataSet {
         }
     }
 
-    /// Whether `rheo data fetch` knows where it lies.
+    /// Whether `rheo data fetch` can download it.
     pub fn can_be_fetched(self) -> bool {
         self != Self::Text
     }
 
-    /// The remedy where it is missing.
+    /// Returns the advice for a missing data set.
     pub fn remedy(self) -> String {
         match self {
             Self::Mnist | Self::Cifar10 => format!(
@@ -64,8 +64,8 @@ impl DataSet {
         }
     }
 
-    /// The most training, validation and test samples that a task can take of files with so many;
-    /// nothing for texts, which are not counted in samples.
+    /// Returns the maximum training, validation and test samples of a task, for files with `train`
+    /// and `test` samples; none for texts, which are not counted in samples.
     pub fn parts(self, train: u64, test: u64) -> Option<[u64; 3]> {
         let validation = match self {
             Self::Mnist => train / 6,
@@ -76,11 +76,11 @@ impl DataSet {
     }
 }
 
-/// One file of a data set. The file may lie compressed under `name` with `.gz` behind it; mirrors
+/// One file of a data set. The file may be compressed, under `name` with the suffix `.gz`; mirrors
 /// compress differently, so `bytes` and `sha256` are those of the uncompressed content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataFile {
-    /// The name in the data directory and on mirrors, without `.gz`.
+    /// Name in the data directory and on mirrors, without `.gz`.
     pub name: &'static str,
     /// Size of the uncompressed content in bytes.
     pub bytes: u64,
@@ -91,18 +91,18 @@ pub struct DataFile {
 /// MNIST (LeCun, Cortes and Burges 1998): handwritten digits, 28 x 28 pixels, in idx files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mnist {
-    /// 60,000 images to train on.
+    /// 60,000 training images.
     pub train_images: DataFile,
-    /// What they show.
+    /// Labels of the training images.
     pub train_labels: DataFile,
-    /// 10,000 images to test with.
+    /// 10,000 test images.
     pub test_images: DataFile,
-    /// What they show.
+    /// Labels of the test images.
     pub test_labels: DataFile,
 }
 
 impl Mnist {
-    /// All of its files.
+    /// Returns all of its files.
     pub fn files(self) -> [DataFile; 4] {
         [self.train_images, self.train_labels, self.test_images, self.test_labels]
     }
@@ -135,7 +135,7 @@ pub const MNIST: Mnist = Mnist {
 /// A data set that is published as one archive, a tar file compressed by gzip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Archive {
-    /// The name on mirrors.
+    /// Name on mirrors.
     pub name: &'static str,
     /// Size of the compressed archive in bytes.
     pub bytes: u64,
@@ -143,17 +143,17 @@ pub struct Archive {
     pub sha256: &'static str,
 }
 
-/// CIFAR-10 (Krizhevsky 2009): photographs of ten kinds of things, 32 x 32 pixels in three colours,
-/// in files of records. Reduced sets with fewer files or records have the same names.
+/// CIFAR-10 (Krizhevsky 2009): photographs of ten classes, 32 x 32 pixels in three colours, in
+/// files of records. Reduced sets with fewer files or records have the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cifar10 {
-    /// What is published, which unpacks to a directory.
+    /// Published archive, which unpacks to a directory.
     pub archive: Archive,
-    /// The name of that directory.
+    /// Name of that directory.
     pub directory: &'static str,
-    /// Images to train on, in order: 10,000 in each file of the published set.
+    /// Files of training images, in order: 10,000 in each file of the published set.
     pub train: [&'static str; 5],
-    /// 10,000 images to test with.
+    /// File of 10,000 test images.
     pub test: &'static str,
 }
 

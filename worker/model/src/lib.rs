@@ -1,7 +1,7 @@
-//! Trials of recurrent networks as values: their typed configuration, the rows and metrics that they
-//! produce, the contract of what trains them, and what the engine of sweeps is told of them.
+//! Trials of recurrent networks as values: their typed configuration, the rows and metrics that
+//! they produce, the contract of trainers, and the schema for the engine of sweeps.
 //!
-//! Pure like the engine itself: nothing here does I/O, reads a clock or draws from a global random
+//! Pure like the engine itself: this crate does no I/O, reads no clock and uses no global random
 //! generator.
 
 pub mod config;

@@ -1,4 +1,4 @@
-//! The workload `networks`: what the engine of sweeps is told about trials of recurrent networks.
+//! The workload `networks`: the schema of trials of recurrent networks for the engine of sweeps.
 
 use std::sync::LazyLock;
 
@@ -13,17 +13,17 @@ use rheo_core::needs::Need;
 use rheo_core::resources::{GpuAmount, Resources};
 use rheo_core::schema::{FieldConflict, WorkloadRegistry, WorkloadRules, WorkloadSchema};
 
-/// The name of the workload.
+/// Name of the workload.
 pub const NAME: WorkloadName = WorkloadName::of("networks");
 
-/// The workloads that Rheobase trains itself: networks.
+/// Returns the workloads that Rheobase trains itself: networks.
 pub fn workloads() -> WorkloadRegistry {
     static WORKLOADS: LazyLock<WorkloadRegistry> =
         LazyLock::new(|| WorkloadRegistry::new([schema()]));
     WORKLOADS.clone()
 }
 
-/// The schema of trials of networks.
+/// Returns the schema of trials of networks.
 pub fn schema() -> WorkloadSchema {
     let name = Metric::ValidationAccuracy.to_name();
     let objective = Objective { name, goal: Goal::Maximize, target: None };
@@ -64,12 +64,13 @@ impl WorkloadRules for NetworkRules {
     }
 }
 
-/// The configuration as its type; every one that was checked against the schema has it.
+/// Converts the configuration to its type; succeeds for every one that was checked against the
+/// schema.
 fn typed(config: &Json) -> Option<TrialConfig> {
     serde::Deserialize::deserialize(config).ok()
 }
 
-/// The resources that the trial of `config` takes of its worker: a whole GPU if it names none.
+/// Returns the resources that the trial of `config` takes of its worker; a whole GPU by default.
 pub fn resources_of(config: &TrialConfig) -> Resources {
     let given = &config.resources;
     let named = given.gpus.map(|gpus| GpuAmount::from_number(gpus).unwrap_or(GpuAmount::ONE));
@@ -80,7 +81,7 @@ pub fn resources_of(config: &TrialConfig) -> Resources {
     Resources { cpus: given.threads, gpus, memory_mb: given.memory_mb.into() }
 }
 
-/// Everything else that the trial of `config` needs of its worker.
+/// Returns all other needs of the trial of `config`.
 pub fn needs_of(config: &TrialConfig) -> Vec<Need> {
     let (task, resources) = (&config.task, &config.resources);
     let mut needs =

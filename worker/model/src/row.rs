@@ -1,11 +1,11 @@
-//! The rows that a trial produces, as plain values: what a trainer fills in and `rheo-query` turns
-//! into Arrow. The key columns (sweep, trial, task, net, seed) are added there.
+//! Rows that a trial produces, as plain values: the trainer fills them in, and `rheo-query`
+//! converts them to Arrow and adds the key columns (sweep, trial, task, net, seed).
 //!
-//! A row with the same table and contents is produced once per trial, in a fixed order; that is
-//! what lets a trial that must start over skip the rows that are already durable.
+//! A row with the same table and contents is produced once per trial, in a fixed order; so a trial
+//! that must start over can skip the rows that are already durable.
 //!
-//! `tables!` lists the tables once. A new one is a line there, a struct in a file below `row/`, and
-//! a list of columns in `rheo-query`.
+//! `tables!` lists the tables once. A new table is a line there, a struct in a file below `row/`,
+//! and a list of columns in `rheo-query`.
 
 mod dynamics;
 mod epoch;
@@ -31,10 +31,10 @@ pub use shape::{
 };
 pub use summary::Summary;
 
-/// Makes [`Table`] and [`Rows`] of a list of the tables that a trainer fills.
+/// Defines [`Table`] and [`Rows`] from the list of tables that a trainer fills.
 macro_rules! tables {
     ($(#[doc = $about:literal] $table:ident $field:ident: $row:ident,)+) => {
-        /// The tables of the results.
+        /// Tables of the results.
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]
@@ -50,14 +50,14 @@ macro_rules! tables {
         }
 
         impl Table {
-            /// Every table.
+            /// All tables.
             pub const ALL: [Self; 3 + Self::TRAINED.len()] =
                 [Self::Trials, Self::Attempts, Self::Logs, $(Self::$table),+];
 
-            /// The tables that a trainer fills; the coordinator fills the others.
+            /// Tables that a trainer fills; the coordinator fills the others.
             pub const TRAINED: [Self; [$(stringify!($table)),+].len()] = [$(Self::$table),+];
 
-            /// The name in SQL and in the results directory.
+            /// Returns the name in SQL and in the results directory.
             pub const fn name(self) -> &'static str {
                 match self {
                     Self::Trials => "trials",
@@ -67,7 +67,7 @@ macro_rules! tables {
                 }
             }
 
-            /// What a row is, as a sentence.
+            /// Returns the description of a row, a sentence.
             pub fn about(self) -> &'static str {
                 match self {
                     Self::Trials => "One row per trial that has ended.",
@@ -78,14 +78,14 @@ macro_rules! tables {
             }
         }
 
-        /// The rows of one commit, each table in the order in which they were produced.
+        /// Rows of one commit, each table in the order in which they were produced.
         #[derive(Debug, Clone, Default, PartialEq)]
         pub struct Rows {
             $(#[doc = concat!("Rows of `", stringify!($field), "`.")] pub $field: Vec<$row>,)+
         }
 
         impl Rows {
-            /// How many rows of each table there are.
+            /// Returns the number of rows per table.
             pub fn counts(&self) -> RowCounts {
                 [$((Table::$table.to_name(), self.$field.len() as u64)),+].into_iter().collect()
             }
@@ -95,12 +95,12 @@ macro_rules! tables {
                 $(skip(&mut self.$field, counts.get(&Table::$table.to_name()));)+
             }
 
-            /// Moves the rows of `later` behind these.
+            /// Appends the rows of `later`.
             pub fn append(&mut self, mut later: Self) {
                 $(self.$field.append(&mut later.$field);)+
             }
 
-            /// Shows `visitor` the rows of every table, in the order of [`Table::TRAINED`].
+            /// Passes the rows of every table to `visitor`, in the order of [`Table::TRAINED`].
             pub fn visit<V: Visitor>(&self, visitor: &mut V) -> Result<(), V::Error> {
                 $(visitor.visit(Table::$table, &self.$field)?;)+
                 Ok(())
@@ -148,39 +148,39 @@ tables! {
     MutualInformation mutual_information: MutualInformationRow,
 }
 
-/// What is done with the rows of each table in turn.
+/// A visitor of the rows of all tables.
 pub trait Visitor {
-    /// Why it can fail.
+    /// Error of a visit.
     type Error;
 
-    /// Looks at the rows of `table`, of which there may be none.
+    /// Visits the rows of `table`, possibly none.
     fn visit<R: Serialize>(&mut self, table: Table, rows: &[R]) -> Result<(), Self::Error>;
 }
 
-/// How the numbers of a row were computed.
+/// Formulas behind the numbers of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Variant {
-    /// By the formulas of Rheobase.
+    /// The formulas of Rheobase.
     #[default]
     Corrected,
-    /// As the published code computes them.
+    /// The formulas of the published code.
     Released,
 }
 
 impl Table {
-    /// The table called `name`.
+    /// Returns the table called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
 
-    /// The name as the engine of sweeps knows it.
+    /// Returns the name as the engine of sweeps stores it.
     pub const fn to_name(self) -> TableName {
         TableName::of(self.name())
     }
 }
 
-/// A table of another version, or of another workload.
+/// The name of a table of another version, or of another workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the table `{0}` is not known to this version")]
 pub struct UnknownTable(TableName);

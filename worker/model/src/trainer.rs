@@ -1,9 +1,9 @@
-//! The contract between a worker and what trains a trial: a [`Trainer`] advances a trial step by
-//! step and asks its [`Session`] between steps what to do next.
+//! The contract between a worker and a trainer: a [`Trainer`] advances a trial step by step and
+//! asks its [`Session`] between steps how to continue.
 //!
-//! The trainer knows nothing of leases and networks; the worker knows nothing of tensors. A trial's
-//! rows are a pure function of its configuration: when and how often it is interrupted, committed
-//! or resumed changes none of them.
+//! The trainer does not depend on leases or connections; the worker does not depend on tensors. A
+//! trial's rows are a pure function of its configuration: interruptions, commits and resumptions
+//! change none of them.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use rheo_core::metric::{MetricReport, Metrics};
 use rheo_core::needs::{Inventory, Need};
 use rheo_core::progress::Progress;
 
-/// Trains trials. One value serves all slots of a worker, from several threads at once.
+/// Trainer of trials. One value serves all slots of a worker, from several threads at once.
 pub trait Trainer: Send + Sync {
     /// Trains the trial of `config` to its end, or until `session` asks to stop.
     ///
-    /// `resume` is the checkpoint to go on from; without it the trial begins. Whatever came before
-    /// the checkpoint is not produced again.
+    /// `resume` is the checkpoint to resume from; the trial begins if there is none. Rows from
+    /// before the checkpoint are not produced again.
     fn run(
         &self,
         config: &TrialConfig,
@@ -26,24 +26,23 @@ pub trait Trainer: Send + Sync {
         session: &mut dyn Session,
     ) -> Result<RunOutcome, Error>;
 
-    /// What this machine has for trials, as far as training knows: data sets and devices. Nothing
-    /// where nobody looks.
+    /// Returns the data sets and devices of this machine; none if the trainer does not check them.
     fn inventory(&self) -> Option<Inventory> {
         None
     }
 
-    /// A number that changes when that has changed on which it depends whether `need` is met.
+    /// Returns a number that changes when anything that decides whether `need` is met has changed.
     fn fingerprint(&self, _need: &Need) -> u64 {
         0
     }
 }
 
-/// A GPU that a trial may use.
+/// A GPU of a trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gpu {
-    /// The name that its source has for it: an index, a UUID, a MIG id.
+    /// Name of the GPU in its source: an index, a UUID, or a MIG id.
     pub name: String,
-    /// The number by which this process finds it; none if it is made up, for tests, and the trial computes
+    /// Device number in this process; none for a simulated GPU in tests, where the trial computes
     /// on the processor.
     pub device: Option<u32>,
 }
@@ -52,87 +51,87 @@ impl fmt::Display for Gpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.device {
             Some(device) => write!(f, "{} (cuda:{device})", self.name),
-            None => write!(f, "{} (made up: computes on the processor)", self.name),
+            None => write!(f, "{} (simulated: computes on the processor)", self.name),
         }
     }
 }
 
-/// The worker's side of a running trial. Calls are cheap and do not wait for the network, except
-/// [`Session::commit`], which may wait while earlier commits are still being delivered.
+/// The worker's side of a running trial. Calls are cheap and do not wait for the coordinator,
+/// except [`Session::commit`], which may wait while earlier commits are delivered.
 pub trait Session {
-    /// What to do now; asked after every update and after every evaluated cell.
+    /// Returns the next action; asked after every update and after every evaluated cell.
     fn next(&mut self) -> NextAction;
 
-    /// Tells people how far the trial is. May be lost.
+    /// Reports the progress, for display. May be lost.
     fn progress(&mut self, progress: Progress);
 
-    /// Hands over the rows since the last commit and the checkpoint that follows them. They become
+    /// Commits the rows since the last commit and the checkpoint that follows them. They become
     /// durable together or not at all.
     fn commit(&mut self, commit: Commit);
 
-    /// The GPUs that the attempt has, alone or with others; it uses no other.
+    /// Returns the GPUs of the attempt, exclusive or shared; the trainer uses no other.
     fn gpus(&self) -> &[Gpu] {
         &[]
     }
 
-    /// Seconds since this attempt began, for the `wall_s` columns.
+    /// Returns the seconds since this attempt began, for the `wall_s` columns.
     fn elapsed(&self) -> f64;
 }
 
-/// What a session wants from the trainer.
+/// Next action of a trainer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextAction {
-    /// Train on.
+    /// Continue training.
     Continue,
-    /// Commit, then train on.
+    /// Commit, then continue training.
     Commit,
     /// Return [`RunOutcome::Stopped`] with a last commit.
     Stop,
-    /// Return [`RunOutcome::Stopped`] at once; whatever it carries is thrown away.
+    /// Return [`RunOutcome::Stopped`] at once; its contents are discarded.
     Abandon,
 }
 
 /// Rows and the checkpoint that follows them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Commit {
-    /// The rows since the last commit.
+    /// Rows since the last commit.
     pub rows: Rows,
-    /// The metrics of the epochs in `rows`.
+    /// Metrics of the epochs in `rows`.
     pub reports: Vec<MetricReport>,
-    /// Everything needed to go on from here, as one value.
+    /// Checkpoint after these rows.
     pub checkpoint: Vec<u8>,
-    /// How far the trial is.
+    /// Progress of the trial.
     pub progress: Progress,
 }
 
-/// How a run of a trainer ended without an error.
+/// Outcome of a run without an error.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunOutcome {
     /// Trained, evaluated and analysed.
     Completed(FinalCommit),
-    /// The loss became NaN or infinite: a result.
+    /// The loss or a gradient became NaN or infinite; this is a result.
     Diverged {
-        /// What there is.
+        /// Results so far.
         finish: FinalCommit,
-        /// Where: epoch and update.
+        /// Position: epoch and update.
         detail: String,
     },
-    /// The session asked to stop; another attempt can go on from here.
+    /// The session asked to stop; another attempt can resume.
     Stopped(Commit),
 }
 
-/// The last word on a trial.
+/// Final results of a trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FinalCommit {
-    /// The last commit.
+    /// Last commit.
     pub commit: Commit,
-    /// The final value of every metric that exists.
+    /// Final value of every metric that exists.
     pub metrics: Metrics,
-    /// The rest of the row in `trials`.
+    /// Remaining columns of the row in `trials`.
     pub summary: Summary,
 }
 
-/// Why an attempt could not go on. The trial can be tried again.
+/// Reason why an attempt could not continue. The trial can be retried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The checkpoint cannot be used. The next attempt starts over, skipping durable rows.
@@ -141,12 +140,12 @@ pub enum Error {
     /// Memory ran out.
     #[error("out of memory: {0}")]
     OutOfMemory(String),
-    /// The worker lacks something that the trial needs.
+    /// The worker does not meet a need of the trial.
     #[error("{message}")]
     Unfit {
-        /// What.
+        /// Unmet need.
         need: Need,
-        /// Why, with path and error number where there are such.
+        /// Reason, with path and error number where there are any.
         message: String,
     },
     /// Anything else, such as an error of libtorch.

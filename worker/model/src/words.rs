@@ -1,9 +1,9 @@
-//! Words of other tools for what sweep files of networks call otherwise, and examples for messages.
+//! Terms of other tools that sweep files of networks name differently, and examples for messages.
 
 use rheo_core::schema::{RemedyExamples, Vocabulary};
 use rheo_core::suggest::Aliases;
 
-/// The words for messages about sweeps of networks.
+/// Terms for messages about sweeps of networks.
 pub(crate) const WORDS: Vocabulary = Vocabulary {
     aliases: ALIASES,
     foreign_keys: &[

@@ -1,4 +1,4 @@
-//! Analyses of a network: what each measures is written in docs/science.md.
+//! Analyses of a network. docs/science.md defines the measured quantities.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Analysis {
-    /// Which analysis.
+    /// Kind of the analysis.
     pub kind: AnalysisKind,
-    /// Epochs after which it is made, -1 for the untrained network; without it, -1 and the last for
-    /// `shapes`, `jacobian`, `gradients` and `eigenvalues`, else the last.
+    /// Epochs after which the analysis runs, -1 for the untrained network; by default -1 and the
+    /// last for `shapes`, `jacobian`, `gradients` and `eigenvalues`, else the last.
     #[schemars(length(min = 1), inner(range(min = -1)))]
     pub epochs: Option<Vec<i32>>,
-    /// The strengths xi of a drive, or the inputs of `controller_pca`; without it, the grid of the
-    /// science reference.
+    /// Strengths xi of a drive, or inputs of `controller_pca`; by default the grid of the science
+    /// reference.
     #[schemars(
         length(min = 1),
         extend("x-kinds" = [
@@ -23,7 +23,7 @@ pub struct Analysis {
         ])
     )]
     pub level: Option<Vec<f64>>,
-    /// Test sequences; without it, the number of the science reference.
+    /// Number of test sequences; by default that of the science reference.
     #[schemars(
         range(min = 1),
         extend("x-kinds" = [
@@ -31,42 +31,43 @@ pub struct Analysis {
         ])
     )]
     pub samples: Option<u32>,
-    /// Which systems are linearised; without it, `autonomous`.
+    /// Systems to linearise; by default `autonomous`.
     #[schemars(length(min = 1), extend("x-kinds" = ["lyapunov"]))]
     pub mode: Option<Vec<LyapunovMode>>,
-    /// How many of the largest exponents.
+    /// Number of exponents, largest first.
     #[schemars(range(min = 1, max = 16_384), extend("x-kinds" = ["lyapunov"]))]
     pub exponents: u32,
     /// Steps over which the exponents of a system without input are averaged.
     #[schemars(range(min = 1, max = 10_000_000), extend("x-kinds" = ["lyapunov"]))]
     pub steps: u32,
-    /// The first counted step of test sequences and the first that is not counted any more, for
-    /// `mode: driven`; without it, from step 100 of 784 to the end.
+    /// First counted step of test sequences, and the step after the last counted one, for `mode:
+    /// driven`; by default from step 100 of 784 to the end.
     #[schemars(length(equal = 2), extend("x-kinds" = ["lyapunov"]))]
     pub window: Option<Vec<u32>>,
-    /// Whether the biases of the neurons take part where there is no input.
+    /// Whether the neurons' biases are kept when there is no input.
     #[schemars(extend("x-kinds" = ["lyapunov"]))]
     pub biases: bool,
-    /// Whether the norms are also taken on a grid of gains and saturations, the same for all neurons.
+    /// Whether the norms are also measured on a grid of gains and saturations that all neurons
+    /// share.
     #[schemars(extend("x-kinds" = ["jacobian"]))]
     pub grid: bool,
-    /// Numbers of steps to which sequences are cut; without it, the grid of the science reference.
+    /// Lengths, in steps, to which sequences are cut; by default the grid of the science reference.
     #[schemars(length(min = 1), inner(range(min = 1)), extend("x-kinds" = ["gradients"]))]
     pub lengths: Option<Vec<u32>>,
-    /// Steps by which the input is older than the state; without it 0, 1, 2, 5, 10 and 20.
+    /// Steps by which the input is older than the state; by default 0, 1, 2, 5, 10 and 20.
     #[schemars(length(min = 1), extend("x-kinds" = ["mutual_information"]))]
     pub lags: Option<Vec<u32>>,
-    /// Which neighbour of a point tells the density around it.
+    /// Index of the neighbour whose distance estimates the density around a point.
     #[schemars(range(min = 1, max = 1000), extend("x-kinds" = ["mutual_information"]))]
     pub neighbours: u32,
-    /// Repetitions that are averaged; without it 20 for `fractional` and `adaptation`, 10 for
+    /// Repetitions to average over; by default 20 for `fractional` and `adaptation`, 10 for
     /// `controller_pca`.
     #[schemars(
         range(min = 1, max = 100_000),
         extend("x-kinds" = ["fractional", "adaptation", "controller_pca"])
     )]
     pub repetitions: Option<u32>,
-    /// How long the drive lasts; without it both.
+    /// Durations of the drive; by default both.
     #[schemars(length(min = 1), extend("x-kinds" = ["fractional"]))]
     pub protocol: Option<Vec<Protocol>>,
 }
@@ -93,23 +94,23 @@ impl Default for Analysis {
     }
 }
 
-/// The analyses.
+/// Kinds of analyses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AnalysisKind {
-    /// The gain and saturation of every neuron; table `shapes`.
+    /// Gain and saturation of every neuron; table `shapes`.
     #[default]
     Shapes,
-    /// The curves gamma(x; n, s) of the neurons; table `activation_curves`.
+    /// Curves gamma(x; n, s) of the neurons; table `activation_curves`.
     ActivationCurves,
     /// Gain and saturation while a drive steps up and down; tables `shape_traces`, `shape_steps`.
     ShapeTraces,
-    /// Gain and saturation against the strength of noise; tables `gain_scaling`, `gain_fits`.
+    /// Gain and saturation as functions of the noise strength; tables `gain_scaling`, `gain_fits`.
     GainScaling,
-    /// Which fractional derivative of a drive the neurons compute; tables `fractional_traces`,
-    /// `fractional_fits`.
+    /// Order of the fractional derivative that the neurons apply to a drive; tables
+    /// `fractional_traces`, `fractional_fits`.
     Fractional,
-    /// How much of the response to a drive passes; table `adaptation`.
+    /// Fraction of the response to a drive that fades; table `adaptation`.
     Adaptation,
     /// Principal components of the controller; table `controller_pca`.
     ControllerPca,
@@ -117,18 +118,19 @@ pub enum AnalysisKind {
     Lyapunov,
     /// Norms of the Jacobian; table `jacobian`.
     Jacobian,
-    /// Where the slope of gamma is one; table `slope_contours`.
+    /// Contours on which the slope of gamma is one; table `slope_contours`.
     SlopeContours,
-    /// Norms of the gradient over time and against the length of the sequence; table `gradients`.
+    /// Norms of the gradient over time, and as a function of the sequence length; table
+    /// `gradients`.
     Gradients,
     /// Eigenvalues of the recurrent matrix; table `eigenvalues`.
     Eigenvalues,
-    /// What the state tells about earlier inputs; table `mutual_information`.
+    /// Mutual information of the state and earlier inputs; table `mutual_information`.
     MutualInformation,
 }
 
 impl AnalysisKind {
-    /// Every analysis.
+    /// All analyses.
     pub const ALL: [Self; 13] = [
         Self::Shapes,
         Self::ActivationCurves,
@@ -145,7 +147,7 @@ impl AnalysisKind {
         Self::MutualInformation,
     ];
 
-    /// The name in sweep files.
+    /// Returns the name in sweep files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Shapes => "shapes",
@@ -164,27 +166,26 @@ impl AnalysisKind {
         }
     }
 
-    /// Whether it is made of the untrained network too, unless the epochs are given.
+    /// Whether the analysis also runs on the untrained network by default.
     pub fn begins_untrained(self) -> bool {
         matches!(self, Self::Shapes | Self::Jacobian | Self::Gradients | Self::Eigenvalues)
     }
 }
 
-/// Which system the Lyapunov exponents belong to.
+/// System of the Lyapunov exponents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LyapunovMode {
     /// The network without input.
     Autonomous,
-    /// The network that reads test sequences.
+    /// The network while it reads test sequences.
     Driven,
-    /// The network without input, its gains and saturations fixed as they are at some step of a
-    /// drive.
+    /// The network without input, with gains and saturations frozen at some step of a drive.
     Frozen,
 }
 
 impl LyapunovMode {
-    /// The name in sweep files and tables.
+    /// Returns the name in sweep files and tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Autonomous => "autonomous",
@@ -194,7 +195,7 @@ impl LyapunovMode {
     }
 }
 
-/// How long the drive of the fractional analysis lasts.
+/// Duration of the drive in the fractional analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
@@ -205,7 +206,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The name in sweep files and tables.
+    /// Returns the name in sweep files and tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Short => "short",

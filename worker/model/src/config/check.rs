@@ -1,6 +1,6 @@
-//! What the type of a configuration cannot say: fields that contradict each other.
+//! Checks beyond the types of a configuration: fields that contradict each other.
 //!
-//! Every rule names the fields it looked at, so that a mistake can be shown where it was written.
+//! Every rule names the fields it read, so that the error can point to their position in the file.
 
 use super::task::{CIFAR_SIDE, MNIST_SIDE};
 use super::{
@@ -10,16 +10,16 @@ use super::{
 use rheo_core::resources::GpuAmount;
 use rheo_core::schema::FieldConflict;
 
-/// Images in the parts of MNIST: training, validation, test (science: section 4).
+/// Sizes of the splits of MNIST: training, validation, test (science: section 4).
 const MNIST_SIZES: [u32; 3] = [50_000, 10_000, 10_000];
-/// Images in the parts of CIFAR-10: training, validation, test (science: section 4).
+/// Sizes of the splits of CIFAR-10: training, validation, test (science: section 4).
 const CIFAR_SIZES: [u32; 3] = [45_000, 5_000, 10_000];
-/// Gains closer to zero than this are replaced when the network runs (science: gain policy).
+/// Smallest absolute gain that the network does not replace (science: gain policy).
 const SMALLEST_GAIN: f64 = 1e-3;
 
 impl TrialConfig {
-    /// Finds fields that contradict each other; a configuration that came from a checked sweep has
-    /// none.
+    /// Returns the fields that contradict each other; none for a configuration from a checked
+    /// sweep.
     pub fn check(&self) -> Vec<FieldConflict> {
         let mut problems = Vec::new();
         check_task(&self.task, self.training.batch, &mut problems);
@@ -75,7 +75,7 @@ impl TrialConfig {
         }
     }
 
-    /// Perturbations that the data of the task do not allow.
+    /// Checks for perturbations that the task's data do not allow.
     fn check_perturbations(&self, problems: &mut Vec<FieldConflict>) {
         let augment = &self.training.augment;
         if augment.probability > 0.0 && augment.kind == EvaluationKind::None {
@@ -116,7 +116,7 @@ impl TrialConfig {
         }
     }
 
-    /// Groups of parameters that the optimizer or the network does not have.
+    /// Checks for parameter groups that the optimizer or the network does not have.
     fn check_groups(&self, problems: &mut Vec<FieldConflict>) {
         let Optimizer { controller, shape, .. } = &self.training.optimizer;
         let given =
@@ -256,7 +256,7 @@ fn check_sizes(task: &Task, set: &str, most: [u32; 3], problems: &mut Vec<FieldC
     }
 }
 
-/// A share of a GPU that is not used, or finer than they are counted.
+/// Checks for a GPU fraction that is unused, or finer than thousandths.
 fn check_gpus(resources: &Resources, problems: &mut Vec<FieldConflict>) {
     let Some(gpus) = resources.gpus else { return };
     if resources.device == Device::Cpu {
@@ -295,7 +295,7 @@ fn check_paper_seeds(task: &Task, problems: &mut Vec<FieldConflict>) {
     }
 }
 
-/// A cell that is evaluated twice would be two rows that nothing tells apart.
+/// Checks for cells that would be evaluated twice, since their rows could not be told apart.
 fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<FieldConflict>) {
     for (index, one) in evaluations.iter().enumerate() {
         let lists = [("level", &one.level), ("frequency", &one.frequency), ("from", &one.from)];
@@ -330,7 +330,8 @@ fn overlap(one: &Evaluation, other: &Evaluation) -> bool {
     fn meet(one: Option<&Vec<f64>>, other: Option<&Vec<f64>>) -> bool {
         match (one, other) {
             (Some(one), Some(other)) => one.iter().any(|value| other.contains(value)),
-            // Without values it is the grid of the paper, which is not known here but wide.
+            // Without values it is the grid of the paper, whose extent is not known here; assume an
+            // overlap.
             _ => true,
         }
     }
@@ -384,7 +385,7 @@ fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<FieldCo
     }
 }
 
-/// Windows of test sequences of `steps` steps.
+/// Checks the windows of test sequences of `steps` steps.
 fn check_windows(analyses: &[Analysis], steps: u32, problems: &mut Vec<FieldConflict>) {
     for (index, analysis) in analyses.iter().enumerate() {
         let Some(window) = &analysis.window else { continue };
@@ -421,7 +422,7 @@ fn check_windows(analyses: &[Analysis], steps: u32, problems: &mut Vec<FieldConf
     }
 }
 
-/// The lists of an analysis in which a value appears twice: its rows could not be told apart.
+/// Returns the lists of an analysis that contain a value twice; their rows could not be told apart.
 fn repeated_fields(analysis: &Analysis) -> impl Iterator<Item = &'static str> {
     fn again<T: PartialEq + Copy>(values: Option<&Vec<T>>) -> bool {
         values.is_some_and(|values| repeated(values).is_some())
@@ -436,7 +437,7 @@ fn repeated_fields(analysis: &Analysis) -> impl Iterator<Item = &'static str> {
     fields.into_iter().filter(|(_, is_repeated)| *is_repeated).map(|(field, _)| field)
 }
 
-/// The first value that an earlier one equals.
+/// Returns the first value that equals an earlier one.
 fn repeated<T: PartialEq + Copy>(values: &[T]) -> Option<T> {
     let is_repeated =
         |(index, value): &(usize, &T)| values.iter().take(*index).any(|v| v == *value);
@@ -449,7 +450,7 @@ mod tests {
 
     use super::*;
 
-    /// The first path of every problem of a configuration.
+    /// Returns the first path of every problem of a configuration.
     fn problems(config: serde_json::Value) -> Vec<String> {
         let config: TrialConfig = serde_json::from_value(config).unwrap();
         config.check().into_iter().map(|problem| problem.paths[0].clone()).collect()
@@ -462,7 +463,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table of cases")]
-    fn contradictions_are_found_and_near_misses_are_not() {
+    fn contradictions_are_found_without_false_positives() {
         let cases = [
             (json!({"task": {"side": 16}}), vec!["task.side"]),
             (json!({"task": {"side": 28, "pool": 4}}), vec![]),

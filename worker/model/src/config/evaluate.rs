@@ -1,16 +1,16 @@
-//! What is measured on a trained network: its accuracy under perturbations.
+//! Evaluation of a trained network: its accuracy under perturbations.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A perturbation and the grid of its parameters; every combination is one row of `evaluations`.
-/// The unperturbed network is always evaluated too.
+/// The unperturbed network is always evaluated, too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluation {
-    /// Which perturbation.
+    /// Kind of the perturbation.
     pub kind: EvaluationKind,
-    /// Its strengths; without it, the grid of the science reference.
+    /// Strengths; by default the grid of the science reference.
     #[schemars(
         length(min = 1),
         extend("x-kinds" = [
@@ -18,13 +18,13 @@ pub struct Evaluation {
         ])
     )]
     pub level: Option<Vec<f64>>,
-    /// Cycles per sequence; without it 0.5, 1 and 2.
+    /// Cycles per sequence; by default 0.5, 1 and 2.
     #[schemars(length(min = 1), extend("x-kinds" = ["sine"]))]
     pub frequency: Option<Vec<f64>>,
     /// Phase at the first step, in radians.
     #[schemars(extend("x-kinds" = ["sine"]))]
     pub phase: f64,
-    /// Shares of the sequence after which the perturbation begins; without it 0 and 0.5.
+    /// Fractions of the sequence after which the perturbation begins; by default 0 and 0.5.
     #[schemars(
         length(min = 1),
         inner(range(min = 0.0, max = 1.0)),
@@ -37,14 +37,14 @@ pub struct Evaluation {
     /// Whether all neurons receive the same noise.
     #[schemars(extend("x-kinds" = ["noise_drive"]))]
     pub shared: bool,
-    /// How often the noise is drawn anew; every repetition is a row.
+    /// Number of repetitions with new noise; every repetition is a row.
     #[schemars(range(min = 1, max = 1000), extend("x-kinds" = ["noise_drive", "input_noise"]))]
     pub repetitions: u32,
-    /// How many test samples, from the first; without it 2,000 for `noise_drive`, else all.
+    /// Number of test samples, from the first; by default 2,000 for `noise_drive`, else all.
     #[schemars(range(min = 1))]
     pub samples: Option<u32>,
-    /// Whether gain and saturation are the network's own, fixed at their mean over time and samples
-    /// on unperturbed test data, or both, one after the other.
+    /// Source of gain and saturation: the network's own values, their means over time and samples
+    /// on unperturbed test data, or both in turn.
     #[schemars(length(min = 1))]
     pub shape_mode: Vec<ShapeMode>,
 }
@@ -66,11 +66,11 @@ impl Default for Evaluation {
     }
 }
 
-/// The perturbations.
+/// Kinds of perturbations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EvaluationKind {
-    /// The test data as they are.
+    /// None: the test data are unchanged.
     #[default]
     None,
     /// The input is multiplied by 1 + level sin(2 pi frequency t / T + phase).
@@ -81,16 +81,16 @@ pub enum EvaluationKind {
     NoiseDrive,
     /// Normal noise of deviation `level` on the input.
     InputNoise,
-    /// The distance of the input from its mean over the training data is multiplied by `level`.
+    /// The deviation of the input from its mean over the training data is multiplied by `level`.
     Contrast,
     /// `level` is added to the input.
     Offset,
-    /// The image is turned by `level` degrees, counter-clockwise.
+    /// The image is rotated by `level` degrees, counter-clockwise.
     Rotation,
 }
 
 impl EvaluationKind {
-    /// The name in sweep files and tables.
+    /// Returns the name in sweep files and tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -105,19 +105,19 @@ impl EvaluationKind {
     }
 }
 
-/// Where gain and saturation of adaptive neurons come from.
+/// Source of gain and saturation of adaptive neurons.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShapeMode {
-    /// The network sets them.
+    /// Set by the network.
     #[default]
     Own,
-    /// They are fixed at every neuron's mean over time and samples on unperturbed test data.
+    /// Frozen at every neuron's mean over time and samples on unperturbed test data.
     Frozen,
 }
 
 impl ShapeMode {
-    /// The name in sweep files and tables.
+    /// Returns the name in sweep files and tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Own => "own",

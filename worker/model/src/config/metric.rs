@@ -1,11 +1,11 @@
-//! The metrics that trials of networks report.
+//! Metrics that trials of networks report.
 
 use serde::{Deserialize, Serialize};
 
 use rheo_core::name::MetricName;
 use rheo_core::schema::MetricField;
 
-/// A metric that a trial reports, by the name it has in sweep files.
+/// A metric that a trial reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Metric {
     /// Mean training loss of the epoch, in nats.
@@ -29,7 +29,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// Every metric.
+    /// All metrics.
     pub const ALL: [Self; 6] = [
         Self::TrainLoss,
         Self::TrainAccuracy,
@@ -39,7 +39,7 @@ impl Metric {
         Self::TestAccuracy,
     ];
 
-    /// The name in sweep files, tables and output.
+    /// Returns the name in sweep files, tables and output.
     pub const fn name(self) -> &'static str {
         match self {
             Self::TrainLoss => "train.loss",
@@ -51,7 +51,7 @@ impl Metric {
         }
     }
 
-    /// The documentation, as a sentence.
+    /// Returns the documentation, a sentence.
     fn docs(self) -> &'static str {
         match self {
             Self::TrainLoss => "Mean training loss of the epoch, in nats.",
@@ -63,17 +63,17 @@ impl Metric {
         }
     }
 
-    /// The metric as the schema of the workload lists it.
+    /// Returns the metric as a field of the workload's schema.
     pub fn field(self) -> MetricField {
         MetricField { name: self.to_name(), docs: self.docs().into(), rises: self.is_accuracy() }
     }
 
-    /// The name as the engine of sweeps knows it.
+    /// Returns the name as the engine of sweeps stores it.
     pub const fn to_name(self) -> MetricName {
         MetricName::of(self.name())
     }
 
-    /// Whether the metric is an accuracy, so that larger is better.
+    /// Whether the metric is an accuracy, so that larger values are better.
     pub fn is_accuracy(self) -> bool {
         matches!(self, Self::TrainAccuracy | Self::ValidationAccuracy | Self::TestAccuracy)
     }

@@ -3,26 +3,26 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A recurrent network and how it starts.
+/// A recurrent network and its initialization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
-    /// What the single neurons do.
+    /// Kind of the neurons.
     pub kind: NetworkKind,
     /// Number of recurrent neurons.
     #[schemars(range(min = 1, max = 16_384))]
     pub hidden: u32,
-    /// Number of units of the controller that adapts the neurons.
+    /// Number of units of the controller of adaptive neurons.
     #[schemars(range(min = 1, max = 4096), extend("x-kinds" = ["adaptive"]))]
     pub controller: u32,
-    /// Which of gain and saturation the controller moves; the other one is a learned constant.
+    /// Quantities that the controller sets; the other one is a learned constant.
     #[schemars(extend("x-kinds" = ["adaptive"]))]
     pub adapts: AdaptedQuantity,
-    /// Whether gain and saturation are learned or stay as they start; a `homogeneous` network that
-    /// does not learn them is a `fixed` one.
+    /// Whether gain and saturation are learned or keep their initial values; a `homogeneous`
+    /// network that does not learn them is a `fixed` one.
     #[schemars(extend("x-kinds" = ["homogeneous", "heterogeneous"]))]
     pub learn_shape: bool,
-    /// Initial gain; without it, drawn once per network, uniform in [5, 7).
+    /// Initial gain; by default drawn once per network, uniform in [5, 7).
     #[schemars(extend("x-kinds" = ["fixed", "homogeneous", "heterogeneous", "adaptive"]))]
     pub n0: Option<f64>,
     /// Standard deviation of the initial gain over neurons.
@@ -34,23 +34,23 @@ pub struct Network {
     /// Standard deviation of the initial saturation over neurons.
     #[schemars(range(min = 0.0), extend("x-kinds" = ["heterogeneous"]))]
     pub s0_spread: f64,
-    /// Which pre-activations an extra current enters.
+    /// Pre-activations that a drive is added to.
     #[schemars(extend("x-kinds" = ["lstm", "gru"]))]
     pub drive: GateDrive,
-    /// A kind whose number of parameters at the given number of neurons this network matches: its
-    /// own number of neurons is the one that comes nearest.
+    /// Kind whose number of parameters, at the given number of neurons, this network matches; its
+    /// own number of neurons is the one that comes closest.
     pub match_parameters_of: Option<NetworkKind>,
-    /// How the recurrent matrices start.
+    /// Initialization of the recurrent matrices.
     pub recurrent_init: RecurrentInit,
-    /// How the input matrices start; without it `kaiming`, but `xavier` for that of the whole
-    /// network in the task `copy`.
+    /// Initialization of the input matrices; by default `kaiming`, in the task `copy` `xavier` for
+    /// the network's input matrix.
     pub input_init: Option<InputInit>,
-    /// How the biases start.
+    /// Initialization of the biases.
     pub bias_init: BiasInit,
 }
 
 impl Network {
-    /// Whether gain and saturation are parameters that training changes.
+    /// Whether training changes gain and saturation.
     pub fn learns_shape(&self) -> bool {
         let can_learn = matches!(self.kind, NetworkKind::Homogeneous | NetworkKind::Heterogeneous);
         can_learn && self.learn_shape
@@ -78,18 +78,18 @@ impl Default for Network {
     }
 }
 
-/// What the single neurons of a network do with their input.
+/// Kind of the neurons of a network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkKind {
-    /// All neurons share one curve gamma(x; n, s) that stays as it starts.
+    /// All neurons share one curve gamma(x; n, s), which keeps its initial values.
     Fixed,
-    /// All neurons share one curve gamma(x; n, s), whose n and s are learned.
+    /// All neurons share one curve gamma(x; n, s) with learned n and s.
     Homogeneous,
-    /// Every neuron has a curve gamma(x; n_i, s_i) of its own.
+    /// Every neuron has its own curve gamma(x; n_i, s_i).
     #[default]
     Heterogeneous,
-    /// A controller shared by all neurons moves each neuron's n and s while the network runs.
+    /// A controller shared by all neurons sets each neuron's n and s while the network runs.
     Adaptive,
     /// max(x, 0).
     Relu,
@@ -110,7 +110,7 @@ pub enum NetworkKind {
 }
 
 impl NetworkKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 12] = [
         Self::Fixed,
         Self::Homogeneous,
@@ -126,7 +126,7 @@ impl NetworkKind {
         Self::Gru,
     ];
 
-    /// The name in sweep files and tables.
+    /// Returns the name in sweep files and tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
@@ -150,20 +150,20 @@ impl NetworkKind {
     }
 }
 
-/// What the controller of an adaptive network moves.
+/// Quantities that the controller of an adaptive network sets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdaptedQuantity {
     /// Gain and saturation.
     #[default]
     Both,
-    /// The gain.
+    /// Gain only.
     Gain,
-    /// The saturation.
+    /// Saturation only.
     Saturation,
 }
 
-/// The pre-activations of a gated network that an extra current enters.
+/// Pre-activations of a gated network that a drive is added to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GateDrive {
@@ -183,7 +183,7 @@ pub enum RecurrentInit {
     Henaff,
     /// Rotations by angles uniform in (0, pi/2) on pairs of neurons (Helfrich et al. 2018).
     Cayley,
-    /// A random rotation, uniform over all of them.
+    /// A uniformly distributed random rotation.
     Orthogonal,
     /// Normal with variance 2 / (fan in + fan out).
     Xavier,
@@ -213,6 +213,6 @@ pub enum BiasInit {
     #[default]
     Paper,
     /// Zero in every recurrent cell, for fair comparisons between static and adaptive networks; the
-    /// readout starts as ever.
+    /// readout is unaffected.
     Zero,
 }

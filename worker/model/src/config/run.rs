@@ -1,4 +1,4 @@
-//! How a trial runs: checkpoints, what it needs from a worker, and its seeds.
+//! Execution of a trial: checkpoints, resources and seeds.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use rheo_core::rng::Purpose;
 use rheo_core::terms::CheckpointRetention;
 
-/// When checkpoints are made and kept. No setting here changes a result.
+/// Checkpoint settings. They never change a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Checkpoint {
-    /// Seconds between commits: what a kill can cost. 0 commits at every epoch.
+    /// Maximum seconds between commits, the work that a kill can lose. 0 commits at every epoch.
     #[schemars(range(min = 0.0, max = 86_400.0))]
     pub interval: f64,
-    /// Which checkpoint of an ended trial is kept.
+    /// Checkpoint that is kept when a trial has ended.
     pub keep: CheckpointRetention,
 }
 
@@ -23,30 +23,30 @@ impl Default for Checkpoint {
     }
 }
 
-/// What a trial needs from a worker.
+/// Resources that a trial needs from a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resources {
-    /// Threads that compute the trial; they take as many slots of a worker. Part of the
+    /// Threads of the trial; it takes the same number of a worker's slots. Part of the
     /// configuration because the order of floating-point sums depends on it.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: u32,
-    /// Where the trial is trained and evaluated.
+    /// Device for training and evaluation.
     pub device: Device,
-    /// The share of a GPU that the trial takes, in thousandths: trials of 0.25 run four to a GPU. With
-    /// `device: cuda` it is 1 by default, a GPU of its own.
+    /// Fraction of a GPU that the trial takes, in thousandths: at 0.25, four trials share a GPU. By
+    /// default 1, a whole GPU, with `device: cuda`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0, "x-optional" = true))]
     pub gpus: Option<f64>,
-    /// What computes the network over a sequence. Part of the configuration because results differ
-    /// in their last digits.
+    /// Execution backend of the network. Part of the configuration because results differ in their
+    /// last digits.
     pub kernel: Kernel,
-    /// Megabytes that a training step may fill with what its backward pass needs; what does not fit
-    /// is computed again. Changes no result. Trials side by side take no more of these together than
-    /// their worker was given (`rheo-worker --memory-mb`), if it was given any.
+    /// Megabytes for the data that a training step keeps for its backward pass; the rest is
+    /// recomputed. Never changes a result. Trials that run side by side together take at most the
+    /// worker's `--memory-mb`, if that is set.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub memory_mb: u32,
-    /// Seconds after which an attempt is ended as timed out; it resumes from its last commit.
+    /// Seconds after which an attempt times out; the trial resumes from its last commit.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub timeout: Option<f64>,
 }
@@ -64,7 +64,7 @@ impl Default for Resources {
     }
 }
 
-/// Where a trial computes.
+/// Device of a trial.
 #[derive(
     Debug,
     Clone,
@@ -84,12 +84,12 @@ pub enum Device {
     /// The processor.
     #[default]
     Cpu,
-    /// A GPU, by operations of libtorch; analyses stay on the processor.
+    /// A GPU, by operations of libtorch; analyses run on the processor.
     Cuda,
 }
 
 impl Device {
-    /// The name in sweep files.
+    /// Returns the name in sweep files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -98,20 +98,21 @@ impl Device {
     }
 }
 
-/// What computes a network over a sequence. The row of a trial in `trials` says what did.
+/// Execution backend of a network. The column `kernel` of `trials` holds the one that was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kernel {
-    /// One pass over all steps, vectorised for the processor, with a backward pass of its own.
+    /// Fused kernels: one vectorised pass over all steps on the processor, with a hand-written
+    /// backward pass.
     #[default]
     Fused,
-    /// The same in operations of libtorch, which run on any device.
+    /// The same algorithm in operations of libtorch, which run on any device.
     Libtorch,
-    /// libtorch step by step, with automatic differentiation: what the others are tested against.
+    /// libtorch step by step with automatic differentiation: the reference for the other two.
     Autograd,
 }
 
-/// Seeds for single purposes; a missing one is the seed of the trial.
+/// Seeds of single random streams; the default is the seed of the trial.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Seeds {
@@ -125,12 +126,12 @@ pub struct Seeds {
     pub augment: Option<u64>,
     /// Noise of perturbations at evaluation.
     pub noise: Option<u64>,
-    /// What analyses draw.
+    /// Random numbers of analyses.
     pub analysis: Option<u64>,
 }
 
 impl Seeds {
-    /// The seed for `purpose` in a trial seeded with `seed`.
+    /// Returns the seed for `purpose` in a trial seeded with `seed`.
     pub fn of(&self, purpose: Purpose, seed: u64) -> u64 {
         let own = match purpose {
             Purpose::Init => self.init,

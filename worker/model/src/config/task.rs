@@ -1,16 +1,16 @@
-//! What a network learns. Every field enters the data, hence the result.
+//! Tasks. Every field affects the data, and so the result.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The data and the question asked about it.
+/// Data, and the question asked about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[expect(clippy::struct_excessive_bools, reason = "every switch is a word of the sweep language")]
+#[expect(clippy::struct_excessive_bools, reason = "every switch is a key of the sweep language")]
 pub struct Task {
-    /// Which task.
+    /// Kind of the task.
     pub kind: TaskKind,
-    /// Directory of the data files; without it, the environment variable RHEO_DATA.
+    /// Directory of the data files; by default the environment variable RHEO_DATA.
     #[schemars(extend("x-kinds" = ["smnist", "psmnist", "gscifar10", "char_lm"]))]
     pub data: Option<String>,
     /// Side of the square image in pixels, 14 or 28.
@@ -19,10 +19,10 @@ pub struct Task {
     /// Strength of the random deformation of the glyphs; 0 is none, 1.5 is hard.
     #[schemars(range(min = 0.0, max = 5.0), extend("x-kinds" = ["digits"]))]
     pub deformation: f64,
-    /// Whether the pixels are shown in a random, fixed order instead of row by row.
+    /// Whether the pixels come in a fixed random order instead of row by row.
     #[schemars(extend("x-kinds" = ["digits"]))]
     pub permute: bool,
-    /// Side of the squares of pixels that are averaged into one; 1 keeps the image as it is.
+    /// Side of the squares of pixels that are averaged into one; 1 keeps the image unchanged.
     #[schemars(range(min = 1, max = 28), extend("x-kinds" = ["digits", "smnist", "psmnist", "gscifar10"]))]
     pub pool: u32,
     /// Number of training samples.
@@ -31,7 +31,7 @@ pub struct Task {
         extend("x-kinds" = ["digits", "smnist", "psmnist", "gscifar10", "evidence"])
     )]
     pub train_size: u32,
-    /// Updates per epoch; every update sees fresh samples.
+    /// Updates per epoch; every update draws fresh samples.
     #[schemars(range(min = 1, max = 1_000_000), extend("x-kinds" = ["copy"]))]
     pub updates: u32,
     /// Number of validation samples.
@@ -49,10 +49,10 @@ pub struct Task {
     /// Number of symbols to remember.
     #[schemars(range(min = 1, max = 1000), extend("x-kinds" = ["copy"]))]
     pub symbols: u32,
-    /// Steps from the last symbol to the marker that asks for them.
+    /// Steps from the last symbol to the marker that asks for the symbols.
     #[schemars(range(min = 1, max = 100_000), extend("x-kinds" = ["copy"]))]
     pub delay: u32,
-    /// Whether a symbol is shown as a unit vector instead of its number.
+    /// Whether a symbol is encoded as a one-hot vector instead of its number.
     #[schemars(extend("x-kinds" = ["copy"]))]
     pub one_hot: bool,
     /// Standard deviation of the noise in the evidence.
@@ -61,33 +61,33 @@ pub struct Task {
     /// Steps with evidence.
     #[schemars(range(min = 1, max = 100_000), extend("x-kinds" = ["evidence"]))]
     pub stimulus: u32,
-    /// Steps without evidence before it, and as many after it.
+    /// Steps without evidence before it, and the same number after it.
     #[schemars(range(min = 0, max = 100_000), extend("x-kinds" = ["evidence"]))]
     pub silence: u32,
-    /// Where the text comes from.
+    /// Source of the text.
     #[schemars(extend("x-kinds" = ["char_lm"]))]
     pub source: TextSource,
     /// Symbols of the generated training text; validation and test text have a tenth of it each.
     #[schemars(range(min = 1000, max = 100_000_000), extend("x-kinds" = ["char_lm"]))]
     pub length: u32,
-    /// Steps after which the text is cut: gradients do not reach further back.
+    /// Steps per window of the text; gradients do not reach further back.
     #[schemars(range(min = 1, max = 100_000), extend("x-kinds" = ["char_lm"]))]
     pub window: u32,
     /// Columns into which validation and test text are cut.
     #[schemars(range(min = 1, max = 65_536), extend("x-kinds" = ["char_lm"]))]
     pub eval_batch: u32,
-    /// Numbers by which a symbol is shown to the network; they are learned.
+    /// Length of the learned embedding vector of a symbol.
     #[schemars(range(min = 1, max = 16_384), extend("x-kinds" = ["char_lm"]))]
     pub embedding: u32,
-    /// Whether the state of the network is carried from one window to the next; the published code
+    /// Whether the network's state is carried from one window to the next; the published code
     /// starts every window from rest.
     #[schemars(extend("x-kinds" = ["char_lm"]))]
     pub carry: bool,
     /// Seed of generated data; the same in every trial unless it is swept.
     #[schemars(extend("x-kinds" = ["digits", "copy", "evidence", "char_lm"]))]
     pub seed: u64,
-    /// Seed of the order of the pixels; the same in every trial, so that the spread over seeds
-    /// holds no spread over permutations.
+    /// Seed of the pixel order; the same in every trial, so that the spread over seeds does not
+    /// include permutations.
     #[schemars(extend("x-kinds" = ["digits", "psmnist"]))]
     pub permutation_seed: u64,
     /// Seed of the split of the training file into training and validation.
@@ -104,7 +104,7 @@ pub(super) const MNIST_SIDE: u32 = 28;
 pub(super) const CIFAR_SIDE: u32 = 32;
 
 impl Task {
-    /// Steps of a sequence, T; the last window of a text may have fewer.
+    /// Returns the steps of a sequence, T; the last window of a text may have fewer.
     pub fn steps(&self) -> u32 {
         let pixels = |side: u32| (side / self.pool.max(1)).pow(2);
         match self.kind {
@@ -151,7 +151,7 @@ impl Default for Task {
     }
 }
 
-/// The tasks.
+/// Kinds of tasks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
@@ -162,18 +162,18 @@ pub enum TaskKind {
     Smnist,
     /// MNIST, pixel by pixel, in one fixed random order.
     Psmnist,
-    /// CIFAR-10 in grey, pixel by pixel, row by row.
+    /// Greyscale CIFAR-10, pixel by pixel, row by row.
     Gscifar10,
     /// Repeat a list of symbols after a delay.
     Copy,
-    /// Tell the sign of the mean of a noisy signal; needs no download.
+    /// Decide the sign of the mean of a noisy signal; needs no download.
     Evidence,
-    /// Foretell the next character of a text.
+    /// Predict the next character of a text.
     CharLm,
 }
 
 impl TaskKind {
-    /// The name in sweep files and tables.
+    /// Returns the name in sweep files and tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Digits => "digits",
@@ -192,8 +192,8 @@ impl TaskKind {
     }
 }
 
-/// Where the text of a language task comes from. Files are `train.txt`, `valid.txt` and `test.txt`,
-/// whose names may begin with `ptb.`.
+/// Source of the text of a language task. Files are `train.txt`, `valid.txt` and `test.txt`,
+/// optionally with the prefix `ptb.`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TextSource {
@@ -202,7 +202,7 @@ pub enum TextSource {
     Markov,
     /// Files in which every byte is a symbol.
     Bytes,
-    /// Files as those of the Penn corpus by characters: symbols between white space, and one for the
-    /// end of a line.
+    /// Files in the format of the Penn corpus by characters: symbols between white space, and one
+    /// for the end of a line.
     Ptb,
 }

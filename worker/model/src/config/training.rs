@@ -1,4 +1,4 @@
-//! How a network learns.
+//! Training of a network.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,17 +9,17 @@ use super::EvaluationKind;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Training {
-    /// Passes over the training data; with 0 the untrained network is analysed and evaluated.
+    /// Passes over the training data; with 0, the untrained network is analysed and evaluated.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub epochs: u32,
     /// Samples per update; a last, smaller batch is kept and weighted by its size.
     #[schemars(range(min = 1, max = 65_536))]
     pub batch: u32,
-    /// The update rule.
+    /// Update rule.
     pub optimizer: Optimizer,
-    /// How the learning rate changes.
+    /// Schedule of the learning rate.
     pub schedule: Schedule,
-    /// Largest 2-norm of the gradient over all parameters; a larger gradient is scaled down to it
+    /// Maximum 2-norm of the gradient over all parameters; a larger gradient is scaled down to it
     /// before the update.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub clip_norm: Option<f64>,
@@ -27,16 +27,16 @@ pub struct Training {
     pub shuffle: bool,
     /// Perturbation of training batches.
     pub augment: Augmentation,
-    /// Epoch from which gain and saturation are learned; before it they stay as they start.
+    /// Epoch from which gain and saturation are learned; before it they keep their initial values.
     pub learn_shape_from: u32,
-    /// Whether nothing but gain and saturation is learned.
+    /// Whether only gain and saturation are learned.
     pub only_shape: bool,
-    /// Epochs without a lower validation loss after which training ends.
+    /// Epochs without a lower validation loss after which training stops.
     #[schemars(range(min = 1))]
     pub early_stop: Option<u32>,
-    /// A second training on changed data after the first one.
+    /// Second training on changed data, after the first one.
     pub readapt: Option<Readaptation>,
-    /// The floating-point type of weights and activations.
+    /// Floating-point type of weights and activations.
     pub precision: Precision,
 }
 
@@ -59,11 +59,11 @@ impl Default for Training {
     }
 }
 
-/// The update rule and its constants.
+/// Update rule and its constants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Optimizer {
-    /// Which rule.
+    /// Kind of the rule.
     pub kind: OptimizerKind,
     /// Learning rate.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -80,23 +80,24 @@ pub struct Optimizer {
         extend("exclusiveMaximum" = 1.0, "x-kinds" = ["adam", "adamw", "rmsprop"])
     )]
     pub beta2: f64,
-    /// Added to the denominator of the update.
+    /// Constant added to the denominator of the update.
     #[schemars(extend("exclusiveMinimum" = 0.0, "x-kinds" = ["adam", "adamw", "rmsprop"]))]
     pub epsilon: f64,
-    /// Share of the last change that is kept.
+    /// Momentum: the fraction of the last change that is kept.
     #[schemars(
         range(min = 0.0),
         extend("exclusiveMaximum" = 1.0, "x-kinds" = ["sgd", "rmsprop"])
     )]
     pub momentum: f64,
-    /// Weight decay: of the weights themselves in `adamw`, added to the gradient in the others.
+    /// Weight decay: of the weights themselves in `adamw`, added to the gradient in the other
+    /// rules.
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
-    /// What differs for the controller of adaptive networks.
+    /// Rates of the controller of adaptive networks.
     pub controller: GroupOptions,
-    /// What differs for gain and saturation.
+    /// Rates of gain and saturation.
     pub shape: GroupOptions,
-    /// What differs for the readout.
+    /// Rates of the readout.
     pub readout: GroupOptions,
 }
 
@@ -117,39 +118,39 @@ impl Default for Optimizer {
     }
 }
 
-/// What differs for a group of parameters.
+/// Rates of a group of parameters, where they differ.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GroupOptions {
-    /// Learning rate; without it, that of all parameters.
+    /// Learning rate; by default that of all parameters.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr: Option<f64>,
-    /// Weight decay; without it, that of all parameters.
+    /// Weight decay; by default that of all parameters.
     #[schemars(range(min = 0.0))]
     pub weight_decay: Option<f64>,
 }
 
-/// How the learning rates change during training; all of them by the same factor.
+/// Schedule of the learning rates; all of them change by the same factor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Schedule {
-    /// Which rule.
+    /// Kind of the rule.
     pub kind: ScheduleKind,
     /// Updates over which the rate grows linearly to its full value.
     pub warmup: u32,
-    /// What the rate is multiplied by when it drops.
+    /// Factor of the rate when it drops.
     #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0, "x-kinds" = ["plateau", "step"]))]
     pub factor: f64,
-    /// Epochs in a row that may bring no better loss; one more and the rate drops.
+    /// Consecutive epochs that may bring no better loss; one more and the rate drops.
     #[schemars(extend("x-kinds" = ["plateau"]))]
     pub patience: u32,
-    /// Share by which a loss must be lower to count as better.
+    /// Fraction by which a loss must be lower to count as better.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0, "x-kinds" = ["plateau"]))]
     pub threshold: f64,
     /// Epochs from one drop to the next.
     #[schemars(range(min = 1), extend("x-kinds" = ["step"]))]
     pub every: u32,
-    /// The share of the rate at which the last update arrives.
+    /// Fraction of the rate that the last update reaches.
     #[schemars(range(min = 0.0, max = 1.0), extend("x-kinds" = ["cosine"]))]
     pub floor: f64,
 }
@@ -168,32 +169,32 @@ impl Default for Schedule {
     }
 }
 
-/// The rules for the learning rate.
+/// Rules for the learning rate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleKind {
-    /// It stays.
+    /// The rate is constant.
     #[default]
     Constant,
-    /// It drops when the validation loss no longer falls.
+    /// The rate drops when the validation loss no longer falls.
     Plateau,
-    /// It falls along half a cosine over all updates.
+    /// The rate falls along half a cosine over all updates.
     Cosine,
-    /// It drops every so many epochs.
+    /// The rate drops after a fixed number of epochs.
     Step,
 }
 
-/// A perturbation of training batches: what makes a network robust to what it will meet.
+/// A perturbation of training batches, for robustness.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
-    /// Which perturbation; its other parameters are those of `evaluate` without them, except that
-    /// `sine` has a frequency drawn for every batch, uniform in [0, 2).
+    /// Kind of the perturbation; its other parameters are the defaults of `evaluate`, except that
+    /// `sine` draws a frequency for every batch, uniform in [0, 2).
     pub kind: EvaluationKind,
-    /// Share of the batches that are perturbed.
+    /// Fraction of the batches that are perturbed.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: f64,
-    /// Its strength.
+    /// Strength of the perturbation.
     pub level: f64,
 }
 
@@ -203,21 +204,21 @@ impl Default for Augmentation {
     }
 }
 
-/// A second training, with a new optimizer, on images that are turned: what the neurons of a trained
-/// network do to cope with other data.
+/// A second training, with a new optimizer, on rotated images: how the neurons of a trained network
+/// adapt to other data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Readaptation {
-    /// Passes over the training data; they are counted on from those of the first training.
+    /// Passes over the training data; their numbers continue those of the first training.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: u32,
-    /// Learning rate of all parameters; it stays as it is.
+    /// Learning rate of all parameters; constant.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr: f64,
-    /// Degrees by which training and validation images are turned, counter-clockwise; test images
-    /// are turned by `evaluate` only.
+    /// Degrees by which training and validation images are rotated, counter-clockwise; test images
+    /// are rotated by `evaluate` only.
     pub rotation: f64,
-    /// Whether nothing but gain and saturation is learned.
+    /// Whether only gain and saturation is learned.
     pub only_shape: bool,
 }
 
@@ -227,16 +228,16 @@ impl Default for Readaptation {
     }
 }
 
-/// The update rules.
+/// Update rules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimizerKind {
     /// Adam (Kingma and Ba 2015).
     #[default]
     Adam,
-    /// Adam with weight decay beside the gradient (Loshchilov and Hutter 2019).
+    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
     Adamw,
-    /// Stochastic gradient descent, with momentum if that is not 0.
+    /// Stochastic gradient descent, with momentum unless that is 0.
     Sgd,
     /// `RMSprop` (Tieleman and Hinton 2012).
     Rmsprop,

@@ -8,7 +8,7 @@ use rheo_core::needs::{AvailableDataset, Inventory};
 use rheo_core::schema::field::{FieldSchema, FieldType, ObjectSchema};
 use rheo_core::suggest::nearest;
 
-/// Every field, with the object that holds it.
+/// Returns every field, with the object that holds it.
 fn all(object: &ObjectSchema) -> Vec<(&str, &FieldSchema, &ObjectSchema)> {
     let mut fields = Vec::new();
     for (name, field) in &object.fields {
@@ -22,7 +22,7 @@ fn all(object: &ObjectSchema) -> Vec<(&str, &FieldSchema, &ObjectSchema)> {
 }
 
 #[test]
-fn every_field_of_a_trial_has_a_type_and_a_documentation() {
+fn every_field_has_a_type_and_documentation() {
     for (name, field, _) in all(&schema().fields) {
         assert!(!field.docs.is_empty(), "{name} has no documentation");
         assert_ne!(field.ty, FieldType::Any, "{name} has a schema that is not understood");
@@ -44,7 +44,7 @@ fn kinds_name_values_of_the_neighbouring_field() {
 }
 
 #[test]
-fn types_and_ranges_are_those_of_the_structs() {
+fn types_and_ranges_match_the_structs() {
     let cases = [
         ("network.hidden", "a whole number from 1 to 16384"),
         ("task.seed", "a whole number from 0 on"),
@@ -83,7 +83,7 @@ fn generated_tasks_need_no_data() {
 }
 
 #[test]
-fn a_worker_is_judged_by_what_it_has() {
+fn needs_are_checked_against_the_inventory() {
     let found = AvailableDataset { set: "mnist".to_owned(), sizes: Some([500, 100, 100]) };
     let full = Inventory {
         data: vec![found.clone()],
@@ -110,7 +110,7 @@ fn a_worker_is_judged_by_what_it_has() {
 }
 
 #[test]
-fn a_trial_takes_a_whole_gpu_or_the_share_that_it_names() {
+fn a_trial_takes_a_whole_gpu_or_its_share() {
     let gpus = |device, gpus| {
         let resources = Resources { device, gpus, threads: 3, ..Resources::default() };
         let config = TrialConfig { resources, ..TrialConfig::default() };
@@ -121,12 +121,13 @@ fn a_trial_takes_a_whole_gpu_or_the_share_that_it_names() {
     assert_eq!(gpus(Device::Cpu, None), 0);
     assert_eq!(gpus(Device::Cuda, None), 1000);
     assert_eq!(gpus(Device::Cuda, Some(0.25)), 250);
-    // Refused where it is written; whoever gets it all the same needs nothing that no worker has.
+    // The sweep file is refused. A worker that receives the configuration all the same has no unmet
+    // need.
     assert_eq!(gpus(Device::Cpu, Some(0.25)), 0);
 }
 
 #[test]
-fn a_trial_that_names_no_share_has_the_configuration_that_it_always_had() {
+fn an_unset_gpu_share_leaves_the_configuration_unchanged() {
     let resolved = |given: Json| schema().resolve(&json!({"resources": given})).unwrap();
     let plain = resolved(json!({}));
     assert_eq!(resolved(json!({"gpus": null})), plain);
@@ -136,7 +137,7 @@ fn a_trial_that_names_no_share_has_the_configuration_that_it_always_had() {
 }
 
 #[test]
-fn who_lacks_something_lacks_more_of_it_and_not_less() {
+fn unmet_needs_are_monotonic() {
     let samples = |train| {
         let set = "mnist".to_owned();
         Need::Samples { set, directory: None, sizes: [train, 10, 10] }
@@ -163,7 +164,7 @@ fn only_some_fields_change_what_a_trial_needs() {
 }
 
 #[test]
-fn words_of_other_tools_mean_the_general_field() {
+fn terms_of_other_tools_mean_the_general_field() {
     let schema = schema();
     let leaves = schema.fields.leaves();
     let known = || leaves.iter().map(|(path, _)| path.as_str());
@@ -204,7 +205,7 @@ fn words_of_other_tools_mean_the_general_field() {
 }
 
 #[test]
-fn metrics_of_other_tools_are_those_of_the_validation() {
+fn metrics_of_other_tools_mean_validation_metrics() {
     let known = || Metric::ALL.into_iter().map(Metric::name);
     for (text, expected) in [
         ("accuracy", "validation.accuracy"),
@@ -227,7 +228,7 @@ fn metrics_of_other_tools_are_those_of_the_validation() {
 }
 
 #[test]
-fn every_alias_leads_to_a_name_that_exists() {
+fn every_alias_names_an_existing_field() {
     let schema = schema();
     let leaves = schema.fields.leaves();
     for (_, meant) in WORDS.aliases {
@@ -240,9 +241,9 @@ fn every_alias_leads_to_a_name_that_exists() {
     }
 }
 
-/// The engine fills in defaults by the schema alone: exactly as the type does.
+/// The engine fills in defaults by the schema alone; the result equals that of the type.
 #[test]
-fn whole_configurations_are_those_of_the_type() {
+fn schema_defaults_equal_those_of_the_type() {
     let given = [
         json!({}),
         json!({"network": {"kind": "adaptive", "hidden": 3}, "seed": 7}),
@@ -273,7 +274,7 @@ fn whole_configurations_are_those_of_the_type() {
 }
 
 #[test]
-fn a_number_stands_for_a_field_that_some_mapping_has() {
+fn number_indices_name_existing_fields() {
     fn has(object: &ObjectSchema, name: &str) -> bool {
         let inner =
             |field: &FieldSchema| matches!(&field.ty, FieldType::Object(inner) if has(inner, name));
@@ -285,7 +286,7 @@ fn a_number_stands_for_a_field_that_some_mapping_has() {
 }
 
 #[test]
-fn metrics_of_other_tools_get_the_goal_that_they_have() {
+fn metrics_of_other_tools_have_their_goal() {
     for (text, expected) in [
         ("val_loss", "name: validation.loss, goal: minimize"),
         ("validation.accuracy", "name: validation.accuracy, goal: maximize"),
@@ -300,7 +301,7 @@ fn metrics_of_other_tools_get_the_goal_that_they_have() {
 }
 
 #[test]
-fn values_of_other_tools_are_not_their_opposites() {
+fn values_of_other_tools_are_not_inverted() {
     for (text, known, expected) in [
         ("gpu", ["cpu", "cuda"], "cuda"),
         ("fp32", ["float64", "float32"], "float32"),
@@ -311,7 +312,7 @@ fn values_of_other_tools_are_not_their_opposites() {
 }
 
 #[test]
-fn a_field_that_the_kind_ignores_is_absent() {
+fn fields_of_other_kinds_are_absent() {
     let mut config = TrialConfig::default();
     config.network.kind = NetworkKind::Relu;
     config.evaluate = vec![Evaluation { kind: EvaluationKind::StepDrive, ..Evaluation::default() }];

@@ -1,23 +1,23 @@
-//! The fits of gain and saturation as the authors' released code makes them: a general least
-//! squares optimiser started at a = b = c = 1 (science reference, 7.5).
+//! Fits of gain and saturation as the authors' released code makes them: general least squares,
+//! started at a = b = c = 1 (science reference, 7.5).
 //!
-//! Theirs is the Levenberg-Marquardt method with the limits of its common implementation, and so is
-//! this. Started so far away it may stop at a minimum that is not the lowest, or never;
+//! The method is Levenberg-Marquardt with the limits of its common implementation, as in their
+//! code. From this distant start it may stop at a local minimum, or fail to converge;
 //! [`super::scaling`] does neither.
 
 use super::scaling::{CurveForm, ScalingFit};
 
-/// The relative decrease of the sum of squares at which the search is over.
+/// Relative decrease of the sum of squares at which the search stops.
 const SETTLED: f64 = 1.49e-8;
 
-/// How often the curve may be computed: 200 (parameters + 1).
+/// Maximum evaluations of the curve: 200 (parameters + 1).
 const MOST: u32 = 800;
 
 /// Damping above which no step, however small, is downhill.
 const STUCK: f64 = 1e16;
 
-/// Fits `form` to `values` at the strengths `xi`, of which only those above zero count. None for
-/// fewer points than parameters, and where the search does not end.
+/// Fits `form` to `values` at the strengths `xi`, using only those above zero. None for fewer
+/// points than parameters, or if the search does not converge.
 pub fn fit(form: CurveForm, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
     let points: Vec<(f64, f64)> =
         xi.iter().copied().zip(values.iter().copied()).filter(|(xi, _)| *xi > 0.0).collect();
@@ -34,7 +34,7 @@ pub fn fit(form: CurveForm, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
     Some(ScalingFit { a, b, c, rmse: (rest / count).sqrt(), r2 })
 }
 
-/// Goes downhill from a = b = c = 1 until nothing is gained any more.
+/// Minimises from a = b = c = 1 until there is no more improvement.
 fn descend(form: CurveForm, points: &[(f64, f64)]) -> Option<[f64; 3]> {
     let mut parameters = [1.0; 3];
     let mut normal = NormalEquations::new(form, points, parameters);
@@ -60,9 +60,9 @@ fn descend(form: CurveForm, points: &[(f64, f64)]) -> Option<[f64; 3]> {
     None
 }
 
-/// The linearised problem at some parameters.
+/// Normal equations of the linearised problem at some parameters.
 struct NormalEquations {
-    /// J^T J with J the derivatives of the curve by a, b and c.
+    /// J^T J with J the derivatives of the curve with respect to a, b and c.
     matrix: [[f64; 3]; 3],
     /// J^T times the residuals.
     slope: [f64; 3],
@@ -88,14 +88,14 @@ impl NormalEquations {
         normal
     }
 
-    /// The damped step: the solution of (M + damping diag M) x = slope.
+    /// Returns the damped step: the solution of (M + damping diag M) x = slope.
     fn step(&self, damping: f64) -> [f64; 3] {
         let mut matrix = self.matrix;
         for (i, row) in matrix.iter_mut().enumerate() {
             row[i] *= 1.0 + damping;
         }
         let all = determinant(&matrix);
-        // Cramer's rule: of three unknowns nothing better is needed.
+        // Cramer's rule suffices for three unknowns.
         [0, 1, 2].map(|column| {
             let mut replaced = matrix;
             for (row, slope) in replaced.iter_mut().zip(self.slope) {

@@ -1,17 +1,17 @@
-//! How gain and saturation depend on the strength of noise: least squares fits of
-//! a xi^-b + c and a exp(-b xi) + c (science reference, 7.5).
+//! Dependence of gain and saturation on the noise strength: least-squares fits of a xi^-b + c and a
+//! exp(-b xi) + c (science reference, 7.5).
 //!
-//! For given b the other two are linear; b is searched on a grid and refined, so that the fit does
-//! not depend on a starting point as that of the released code does.
+//! For a given b, the fit of a and c is linear; b is searched on a grid and refined. So the fit
+//! does not depend on a starting point, unlike that of the released code.
 
 use super::search::{linspace, refine, smallest};
 
-/// How many values of b are tried, from [`LEAST`] to [`MOST`] with equal ratios.
+/// Number of values of b, geometrically spaced from [`LEAST`] to [`MOST`].
 const GRID: usize = 400;
 const LEAST: f64 = 0.01;
 const MOST: f64 = 5.0;
 
-/// What is fitted.
+/// Form of the fitted curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CurveForm {
     /// a xi^-b + c.
@@ -21,7 +21,7 @@ pub enum CurveForm {
 }
 
 impl CurveForm {
-    /// The name in tables.
+    /// Returns the name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Power => "power",
@@ -29,7 +29,7 @@ impl CurveForm {
         }
     }
 
-    /// What a is multiplied by.
+    /// Returns the factor of a.
     fn basis(self, xi: f64, b: f64) -> f64 {
         match self {
             Self::Power => xi.powf(-b),
@@ -37,7 +37,7 @@ impl CurveForm {
         }
     }
 
-    /// What a is multiplied by, and its derivative by b.
+    /// Returns the factor of a, and its derivative with respect to b.
     pub(super) fn basis_slope(self, xi: f64, b: f64) -> (f64, f64) {
         let basis = self.basis(xi, b);
         match self {
@@ -47,23 +47,23 @@ impl CurveForm {
     }
 }
 
-/// The parameters of a fit and how good it is.
+/// Parameters and quality of a fit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScalingFit {
-    /// a.
+    /// Parameter a.
     pub a: f64,
-    /// b, between .01 and 5.
+    /// Parameter b, between .01 and 5.
     pub b: f64,
-    /// c.
+    /// Parameter c.
     pub c: f64,
-    /// Root of the mean square of what is left.
+    /// Root mean squared residual.
     pub rmse: f64,
-    /// Share of the variance that is explained; NaN where there is none.
+    /// Fraction of the variance that is explained; NaN without variance.
     pub r2: f64,
 }
 
-/// Fits `form` to `values` at the strengths `xi`, of which only those above zero count. None for
-/// fewer points than parameters, and for values that are not numbers.
+/// Fits `form` to `values` at the strengths `xi`, using only those above zero. None for fewer
+/// points than parameters, and for values that are not numbers.
 pub fn fit(form: CurveForm, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
     let points: Vec<(f64, f64)> =
         xi.iter().copied().zip(values.iter().copied()).filter(|(xi, _)| *xi > 0.0).collect();
@@ -85,13 +85,13 @@ pub fn fit(form: CurveForm, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
     })
 }
 
-/// The best a and c for some b.
+/// The best a and c for a given b.
 struct LinearFit {
     a: f64,
     c: f64,
-    /// The sum of squares that it leaves.
+    /// Residual sum of squares.
     rest: f64,
-    /// The sum of squares around the mean.
+    /// Sum of squares around the mean.
     variance: f64,
 }
 

@@ -1,36 +1,37 @@
-//! The minimum of a function of one variable: the best point of a grid, refined between its
-//! neighbours by golden section.
+//! Minimum of a function of one variable: the best point of a grid, refined between its neighbours
+//! by golden section.
 
-/// 1/phi, the part of a bracket that every golden section keeps.
+/// 1/phi, the fraction of a bracket that every golden section keeps.
 const KEPT: f64 = 0.618_033_988_749_894_8;
 
-/// Brackets are narrowed to this width, relative to their ends. Values closer to a smooth minimum
-/// than about 1e-8 cannot be told apart in double precision.
+/// Relative width to which brackets are narrowed. Values closer to a smooth minimum than about 1e-8
+/// are equal in double precision.
 const NARROW: f64 = 1e-10;
 
-/// `count` equally spaced values from `first` to `last`, both included.
+/// Returns `count` equally spaced values from `first` to `last`, inclusive.
 pub fn linspace(first: f64, last: f64, count: usize) -> Vec<f64> {
     let steps = count.saturating_sub(1).max(1) as f64;
     (0..count).map(|i| first + (last - first) * (i as f64 / steps)).collect()
 }
 
-/// The place of the smallest of `values` that is a number; the first of several.
+/// Returns the index of the smallest of `values` that is a number; the first of several.
 pub fn smallest(values: &[f64]) -> Option<usize> {
     let numbers = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
     numbers.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(place, _)| place)
 }
 
-/// Where `f` is smallest between the neighbours of `grid[place]`, or nowhere smaller than there.
+/// Returns the argument that minimises `f` between the neighbours of `grid[place]`, or
+/// `grid[place]` itself if `f` is nowhere smaller.
 pub fn refine(grid: &[f64], place: usize, f: impl Fn(f64) -> f64) -> f64 {
     let best = grid[place];
     let low = grid[place.saturating_sub(1)];
     let high = grid[(place + 1).min(grid.len() - 1)];
     let found = golden_section(low, high, &f);
-    // The function need not have a single minimum between the neighbours.
+    // The function may have several minima between the neighbours.
     if f(found) < f(best) { found } else { best }
 }
 
-/// A minimum of `f` between `low` and `high` by golden section.
+/// Returns a minimum of `f` between `low` and `high` by golden section.
 fn golden_section(mut low: f64, mut high: f64, f: impl Fn(f64) -> f64) -> f64 {
     let inner = |low: f64, high: f64| (high - KEPT * (high - low), low + KEPT * (high - low));
     let (mut left, mut right) = inner(low, high);
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_never_smallest() {
+    fn nan_is_never_smallest() {
         assert_eq!(smallest(&[f64::NAN, 3.0, 2.0, 2.0, -f64::NAN]), Some(2));
         assert_eq!(smallest(&[f64::NAN]), None);
     }

@@ -1,13 +1,13 @@
-//! Rows about training: `epochs`.
+//! Rows of training: `epochs`.
 
 use serde::{Deserialize, Serialize};
 
 /// One row of `epochs`. Losses are in nats, accuracies in [0, 1].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochRow {
-    /// The epoch, from 0.
+    /// Epoch, from 0.
     pub epoch: i32,
-    /// Mean loss over the training samples, each taken before the update it caused.
+    /// Mean loss over the training samples, each before its update.
     pub train_loss: f64,
     /// Accuracy over the same samples.
     pub train_accuracy: f64,
@@ -29,11 +29,11 @@ pub struct EpochRow {
     pub s_mean: Option<f64>,
     /// Standard deviation of the saturation over neurons.
     pub s_std: Option<f64>,
-    /// Elements whose gain was too close to zero and was replaced (science: gain policy).
+    /// Gains that the guard replaced because they were too close to zero (science: gain policy).
     pub gain_guard_hits: u64,
-    /// Elements with a negative gain.
+    /// Negative gains.
     pub negative_gains: u64,
-    /// Wall-clock seconds that the epoch took, over all attempts; the only column that a
-    /// repetition does not reproduce.
+    /// Wall-clock seconds of the epoch, over all attempts; the only column that differs when a
+    /// trial is repeated.
     pub wall_s: f64,
 }

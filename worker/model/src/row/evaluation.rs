@@ -1,29 +1,29 @@
-//! Rows about accuracy under perturbations: `evaluations`.
+//! Rows of the evaluation: `evaluations`.
 
 use serde::{Deserialize, Serialize};
 
 /// One row of `evaluations`: the test set under one perturbation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationRow {
-    /// The epoch after which the network was evaluated.
+    /// Epoch after which the network was evaluated.
     pub epoch: i32,
-    /// The samples: `test` or `validation`.
+    /// Split of the samples: `test` or `validation`.
     pub split: String,
-    /// The perturbation: `none`, `sine`, `step_drive`.
+    /// Perturbation, such as `none`, `sine` or `step_drive`.
     pub perturbation: String,
-    /// Its strength; 0 for `none`.
+    /// Strength; 0 for `none`.
     pub level: f64,
     /// Cycles per sequence, for `sine`.
     pub frequency: Option<f64>,
     /// Phase in radians, for `sine`.
     pub phase: Option<f64>,
-    /// The first perturbed step.
+    /// First perturbed step.
     pub from_step: u32,
-    /// Which repetition of a perturbation that draws noise, from 0.
+    /// Repetition of the noise, from 0.
     pub repetition: u32,
-    /// `own`: gain and saturation as the network sets them; `frozen`: fixed at their mean.
+    /// Source of the shape: `own` values of the network, or `frozen` at their mean.
     pub shape_mode: String,
-    /// A condition of the task within which samples are counted, where it has any.
+    /// Condition of the task that the samples belong to, if the task has conditions.
     pub condition: Option<f64>,
     /// Number of samples.
     pub count: u64,

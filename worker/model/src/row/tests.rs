@@ -1,4 +1,4 @@
-//! What the list of tables gives every table.
+//! Tests of the code that `tables!` generates.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ fn lags(lags: std::ops::Range<u32>) -> Vec<MutualInformationRow> {
     lags.map(row).collect()
 }
 
-/// A different number for each table that a trainer fills.
+/// Returns a different number for each table that a trainer fills.
 fn counts() -> RowCounts {
     of(&Table::TRAINED.into_iter().zip(1..).collect::<Vec<_>>())
 }
@@ -45,7 +45,7 @@ fn of(counts: &[(Table, u64)]) -> RowCounts {
 }
 
 #[test]
-fn every_table_has_a_name_of_its_own_and_a_sentence() {
+fn every_table_has_a_unique_name_and_a_description() {
     let names: BTreeSet<_> = Table::ALL.map(Table::name).into();
     assert_eq!(names.len(), Table::ALL.len());
     for (position, table) in Table::ALL.into_iter().enumerate() {
@@ -77,7 +77,7 @@ fn rows_are_counted_joined_and_skipped_by_table() {
 }
 
 #[test]
-fn a_visitor_sees_the_rows_of_every_table_in_their_order() {
+fn a_visitor_sees_every_table_in_order() {
     struct RecordedVisits(Vec<(Table, usize)>);
     impl Visitor for RecordedVisits {
         type Error = Table;
@@ -96,7 +96,7 @@ fn a_visitor_sees_the_rows_of_every_table_in_their_order() {
 }
 
 #[test]
-fn counts_are_those_of_the_tables_that_trainers_fill() {
+fn counts_cover_the_tables_that_trainers_fill() {
     let all = counts();
     for (table, count) in Table::TRAINED.into_iter().zip(1..) {
         assert_eq!(all.get(&table.to_name()), count);
@@ -122,7 +122,7 @@ fn counts_are_those_of_the_tables_that_trainers_fill() {
 }
 
 #[test]
-fn counts_are_kept_by_name_and_only_where_there_are_rows() {
+fn counts_are_stored_by_name_without_zeros() {
     let some = of(&[(Table::Epochs, 3), (Table::SlopeContours, 40)]);
     assert_eq!(serde_json::to_value(&some).unwrap(), json!({ "epochs": 3, "slope_contours": 40 }));
     for counts in [RowCounts::default(), some, counts()] {
@@ -132,7 +132,7 @@ fn counts_are_kept_by_name_and_only_where_there_are_rows() {
 }
 
 #[test]
-fn a_summary_from_before_the_number_of_neurons_was_kept_has_none() {
+fn a_summary_of_an_older_version_has_no_neuron_count() {
     let mut old = serde_json::to_value(Summary { hidden: 7, ..Summary::default() }).unwrap();
     assert_eq!(old["hidden"], 7);
     old.as_object_mut().unwrap().remove("hidden");

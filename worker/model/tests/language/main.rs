@@ -1,6 +1,6 @@
-//! The sweep language from the outside: files in, meanings, points and mistakes out.
+//! The sweep language from outside: files in; definitions, points and errors out.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test helper panics like the test")]
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ mod reference;
 mod repertoire;
 mod schema;
 
-/// The schema of networks.
+/// Returns the schema of networks.
 fn schema() -> Arc<WorkloadSchema> {
     networks::workloads().schema(&networks::NAME)
 }
 
-/// The configuration of a trial as its type.
+/// Returns the typed configuration of a trial.
 fn config(trial: &PlannedTrial) -> TrialConfig {
     TrialConfig::deserialize(&trial.resolved).unwrap()
 }

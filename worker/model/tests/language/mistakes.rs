@@ -1,4 +1,4 @@
-//! Every file of `tests/mistakes` has mistakes, and a snapshot beside it of how they are shown.
+//! Every file of `tests/mistakes` has errors; a snapshot beside it shows their messages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,14 +41,14 @@ fn u35_every_problem_is_named_with_its_place_and_remedy() {
 }
 
 #[test]
-fn a_file_that_is_too_large_is_refused_before_it_is_read() {
+fn too_large_files_are_refused_unread() {
     let text = format!("name: demo\n# {}\n", "x".repeat(2 << 20));
     let mistakes = spec::parse(&networks::workloads(), "large.yaml", &text).unwrap_err();
     assert_eq!(mistakes.list()[0].message, "the file is larger than 1024 KiB");
 }
 
 #[test]
-fn mistakes_are_diagnostics_with_the_line_that_they_are_about() {
+fn diagnostics_point_to_their_line() {
     let text = "name: demo\nnetwork: {hiden: 3}\nmetric: {name: test.accuracy}\n";
     let mistakes = spec::parse(&networks::workloads(), "demo.yaml", text).unwrap_err();
     assert_eq!(mistakes.to_string(), "1 mistake in `demo.yaml`");

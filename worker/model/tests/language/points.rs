@@ -1,4 +1,4 @@
-//! Every file of `tests/sweeps` is right, and a snapshot beside it of what it means and runs.
+//! Every file of `tests/sweeps` is valid; a snapshot beside it shows its definition and its trials.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::schema;
 
 use crate::mistakes::{files, name};
 
-/// What a file means and runs, as text.
+/// Returns the definition and the trials of a file as text.
 fn describe(ParsedSweep { definition, warnings }: &ParsedSweep, text: &str) -> String {
     let plan = Plan::new(definition, &schema());
     let mut out = format!("{definition}\n{}", spec::render("sweep.yaml", text, warnings));
@@ -35,7 +35,7 @@ fn describe(ParsedSweep { definition, warnings }: &ParsedSweep, text: &str) -> S
 }
 
 #[test]
-fn files_mean_and_run_what_they_say() {
+fn files_match_their_snapshots() {
     let mut settings = Settings::clone_current();
     settings.set_snapshot_path("../sweeps");
     settings.set_prepend_module_to_snapshot(false);
@@ -50,7 +50,7 @@ fn files_mean_and_run_what_they_say() {
     });
 }
 
-/// A change of a text that people and editors make by accident.
+/// An accidental change of a text by people or editors.
 #[derive(Debug, Clone)]
 enum TextSlip {
     Delete { at: usize, length: usize },
@@ -99,7 +99,7 @@ fn apply(text: &str, slip: &TextSlip) -> String {
     }
 }
 
-/// A text is right, or it has an error, and whatever is said of it has a place in it.
+/// Checks that a text is valid or has an error, and that every message has a position in it.
 fn check(text: &str) -> Result<(), TestCaseError> {
     let mistakes = match spec::parse(&networks::workloads(), "sweep.yaml", text) {
         Ok(parsed) => parsed.warnings,
@@ -123,7 +123,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn slips_in_files_never_panic_and_always_get_an_answer(
+    fn accidental_changes_never_panic(
         file in any::<prop::sample::Index>(),
         slips in prop::collection::vec(slips(), 1..4),
     ) {
@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_gets_an_answer(text in "\\PC{0,200}") {
+    fn any_text_is_valid_or_has_an_error(text in "\\PC{0,200}") {
         check(&text)?;
         check(&format!("name: demo\nconstraints: [{text:?}]\nparameters: {{{text}}}"))?;
     }

@@ -1,4 +1,4 @@
-//! Promises of the sweep language, each held by a file and what it runs.
+//! Promises of the sweep language, each tested by a file and its trials.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ fn definition(text: &str) -> rheo_core::definition::SweepDefinition {
         .definition
 }
 
-/// Every trial of a sweep.
+/// Returns every trial of a sweep.
 fn trials(text: &str) -> Vec<PlannedTrial> {
     let definition = definition(text);
     let plan = Plan::new(&definition, &schema());
@@ -39,7 +39,7 @@ fn trials(text: &str) -> Vec<PlannedTrial> {
     trials
 }
 
-/// The message and help of every mistake of a text.
+/// Returns the message and help of every error of a text.
 fn mistakes(text: &str) -> Vec<String> {
     let mistakes = spec::parse(&networks::workloads(), "sweep.yaml", text).unwrap_err();
     mistakes.list().iter().map(|mistake| mistake.message.clone()).collect()
@@ -70,7 +70,7 @@ parameters:
 }
 
 #[test]
-fn u33_a_condition_looks_at_what_the_trial_has_not_at_what_was_declared() {
+fn u33_a_condition_reads_the_trial_not_the_declaration() {
     // Where `shuffle` is inactive it keeps its default, true.
     let shuffled = trials(
         "name: demo
@@ -109,7 +109,7 @@ parameters:
 }
 
 #[test]
-fn u33_log_scale_works_on_every_numeric_kind_and_numbers_are_numbers() {
+fn u33_log_scale_works_on_every_numeric_kind() {
     let trials = trials(
         "name: demo
 method: random
@@ -124,7 +124,7 @@ parameters:
     let share_below = |limit: f64, value: &dyn Fn(&PlannedTrial) -> f64| {
         trials.iter().filter(|trial| value(trial) < limit).count()
     };
-    // Half of the draws lie below the geometric mean of the bounds, within five standard errors.
+    // Half of the draws are below the geometric mean of the bounds, within five standard errors.
     let halves = [
         share_below(1e-3, &|trial| config(trial).training.optimizer.lr),
         share_below((-17.5f64).exp(), &|trial| config(trial).training.optimizer.epsilon),
@@ -188,7 +188,7 @@ zip: [[network.n0, network.s0]]
 
 #[test]
 fn u35_nothing_is_silently_ignored() {
-    // Each line would change nothing, were it accepted.
+    // Each line would have no effect if it were accepted.
     let ignored = [
         "network: {controller: 20}",
         "task: {kind: copy, train_size: 100}",
@@ -242,7 +242,7 @@ replicates: {seeds: [400, 200, 600]}
 }
 
 #[test]
-fn u32_the_same_file_gives_the_same_points_whatever_is_asked_first() {
+fn u32_points_do_not_depend_on_the_order_of_requests() {
     let text = "name: demo
 method: random
 seed: 3
@@ -265,7 +265,7 @@ constraints: [network.s0 < 0.1]
 }
 
 #[test]
-fn files_that_mean_the_same_are_equal() {
+fn equivalent_files_are_equal() {
     let one = definition(
         "name: demo
 method: grid
@@ -320,8 +320,8 @@ constraints: [network.hidden>=32]
 }
 
 #[test]
-fn a_definition_is_journaled_under_names_that_stay_readable() {
-    // A golden: what a journal holds must still be read by later versions.
+fn journaled_definitions_stay_readable() {
+    // A golden: later versions must be able to read the contents of a journal.
     let definition = definition(
         "name: demo
 method: random
@@ -353,7 +353,7 @@ replicates: 2
 }
 
 #[test]
-fn run_cap_counts_trials_and_says_why_the_sweep_ends() {
+fn run_cap_counts_trials_and_names_the_end() {
     let grid = "name: demo
 parameters: {network.hidden: {values: [32, 64, 96]}}
 replicates: 2
@@ -380,7 +380,7 @@ fn a_sweep_without_parameters_runs_one_point() {
 }
 
 #[test]
-fn a_swept_seed_is_the_seed_of_the_trial() {
+fn a_swept_seed_seeds_the_trial() {
     let trials =
         trials("name: demo\nparameters: {seed: {values: [7, 5]}, seeds.init: {values: [1, 2]}}\n");
     let found: Vec<_> = trials.iter().map(|trial| (trial.seed, config(trial).seeds.init)).collect();
@@ -388,7 +388,7 @@ fn a_swept_seed_is_the_seed_of_the_trial() {
 }
 
 #[test]
-fn random_search_looks_at_every_kind_equally_often_not_every_cell() {
+fn random_search_draws_by_parameter_not_by_cell() {
     // One cell of the first kind, a hundred of the second: draws go by parameter.
     let text = "name: demo
 method: random

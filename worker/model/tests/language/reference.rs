@@ -36,7 +36,7 @@ fn page() -> PathBuf {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the variable is for the person who runs this test")]
+#[expect(clippy::disallowed_methods, reason = "only a person sets the variable")]
 fn the_reference_of_keys_equals_the_schema() {
     let written = fs::read_to_string(page()).unwrap();
     let (head, _) = written.split_once(MARK).unwrap();

@@ -1,4 +1,4 @@
-//! Every sweep under `sweeps` is right and as large as it says, and a snapshot shows its trials.
+//! Every sweep under `sweeps` is valid and has its documented size; a snapshot shows its trials.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,8 +18,8 @@ use crate::schema;
 
 use crate::mistakes::{files, name};
 
-/// The sweeps of the paper and how many trials each has there. The 1,215 trials of `init_grid` are
-/// in two files, and `readapt` trains twice in one trial.
+/// Sweeps of the paper and their numbers of trials. The 1,215 trials of `init_grid` are in two
+/// files, and `readapt` trains twice in one trial.
 const PAPER: [(&str, u64); 10] = [
     ("copy_grid", 20),
     ("init_grid", 1215 - 270),
@@ -33,7 +33,7 @@ const PAPER: [(&str, u64); 10] = [
     ("smoke", 48),
 ];
 
-/// The files in `sweeps` and `sweeps/paper`.
+/// Returns the files in `sweeps` and `sweeps/paper`.
 fn sweeps() -> Vec<PathBuf> {
     [files("../../../sweeps"), files("../../../sweeps/paper")].concat()
 }
@@ -46,13 +46,13 @@ fn read(path: &Path) -> SweepDefinition {
     parsed.definition
 }
 
-/// Trial `index` of a plan whose points are a function of their number.
+/// Returns trial `index` of a plan whose points are a function of their number.
 fn trial(plan: &Plan, index: u64) -> PlannedTrial {
     let suggestion = plan.suggest(&plan.history(), plan.point_of(index)).unwrap();
     plan.trial(index, &suggestion).unwrap()
 }
 
-/// The fields of a trial that are not as by default, a line each.
+/// Returns the fields of a trial that differ from the defaults, one per line.
 fn settings(trial: &PlannedTrial) -> String {
     let usual = serde_json::to_value(TrialConfig::default()).unwrap();
     let mut out = String::new();
@@ -84,7 +84,8 @@ fn write_changes(path: &str, value: &Json, usual: Option<&Json>, out: &mut Strin
     }
 }
 
-/// What a sweep runs: its first, middle and last trial. What is measured is the same in all.
+/// Describes the first, middle and last trial of a sweep. Evaluations and analyses are the same in
+/// all.
 fn describe(plan: &Plan) -> String {
     let trials = plan.trials();
     let mut out = format!("{trials} trials\n");
@@ -101,7 +102,7 @@ fn describe(plan: &Plan) -> String {
 }
 
 #[test]
-fn sweeps_are_right_and_run_what_they_say() {
+fn the_sweeps_of_the_repository_match_their_snapshots() {
     let mut settings = Settings::clone_current();
     settings.set_snapshot_path("../repertoire");
     settings.set_prepend_module_to_snapshot(false);
@@ -117,7 +118,7 @@ fn sweeps_are_right_and_run_what_they_say() {
     });
 }
 
-/// The trials of a sweep of the paper.
+/// Returns the trials of a sweep of the paper.
 fn paper(sweep: &str) -> Vec<PlannedTrial> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps/paper");
     let plan = Plan::new(&read(&folder.join(format!("{sweep}.yaml"))), &schema());
@@ -125,7 +126,7 @@ fn paper(sweep: &str) -> Vec<PlannedTrial> {
 }
 
 #[test]
-fn the_sweeps_of_the_paper_have_its_numbers_of_trials_and_small_twins() {
+fn paper_sweeps_have_their_trial_counts_and_small_versions() {
     let mut expected = BTreeSet::new();
     for (sweep, trials) in PAPER {
         assert_eq!(paper(sweep).len() as u64, trials, "{sweep}");
@@ -139,7 +140,7 @@ fn the_sweeps_of_the_paper_have_its_numbers_of_trials_and_small_twins() {
     assert_eq!(found, expected);
 }
 
-/// What tells the cells of the grids of starts apart; numbers as bits.
+/// Key of a cell in the grids of initial values; numbers as bits.
 type InitCell = (&'static str, &'static str, u64, u64, u64);
 
 fn cell(trial: &PlannedTrial) -> InitCell {
@@ -149,7 +150,7 @@ fn cell(trial: &PlannedTrial) -> InitCell {
 }
 
 #[test]
-fn the_two_files_of_init_grid_are_the_whole_grid_each_cell_once() {
+fn the_files_of_init_grid_cover_each_cell_once() {
     let trials = [paper("init_grid"), paper("init_grid_psmnist")].concat();
     let mut expected: BTreeSet<InitCell> = BTreeSet::new();
     for task in ["copy", "psmnist", "char_lm"] {
@@ -193,7 +194,7 @@ fn check_recipe(sweep: &str, trial: &PlannedTrial) {
 }
 
 #[test]
-fn trials_of_the_paper_have_the_recipe_of_their_task() {
+fn paper_trials_have_the_recipe_of_their_task() {
     for (sweep, _) in PAPER.iter().filter(|(sweep, _)| !["smoke", "jacobian_grid"].contains(sweep))
     {
         for trial in paper(sweep) {
@@ -202,9 +203,9 @@ fn trials_of_the_paper_have_the_recipe_of_their_task() {
     }
 }
 
-/// What a query pools are trials that differ in their seed alone.
+/// Queries pool trials that differ only in their seed.
 #[test]
-fn more_seeds_are_seeds_of_the_adaptive_network_of_networks() {
+fn more_seeds_extends_the_adaptive_network_of_networks() {
     for size in ["", "-small"] {
         let more = paper(&format!("more_seeds{size}"));
         let is_alike = |trial: &&PlannedTrial| {

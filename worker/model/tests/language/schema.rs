@@ -1,4 +1,4 @@
-//! The schema in `sweeps/schema.json` is the one that the code gives.
+//! The schema in `sweeps/schema.json` equals that of the code.
 
 use std::fs;
 use std::path::Path;
@@ -7,8 +7,8 @@ use rheo_core::schema;
 use rheo_model::networks;
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the variable is for the person who runs this test")]
-fn the_committed_schema_is_the_one_of_the_code() {
+#[expect(clippy::disallowed_methods, reason = "only a person sets the variable")]
+fn the_committed_schema_equals_that_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps/schema.json");
     let text =
         serde_json::to_string_pretty(&schema::document::of(&networks::schema())).unwrap() + "\n";
@@ -23,7 +23,7 @@ fn the_committed_schema_is_the_one_of_the_code() {
 }
 
 #[test]
-fn every_property_of_the_schema_is_explained() {
+fn every_property_of_the_schema_has_a_description() {
     fn check(path: &str, schema: &serde_json::Value) {
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let path = format!("{path}.{name}");
