@@ -10,7 +10,7 @@ use crate::log::AttemptLog;
 
 /// What a trial is to do. Orders only get stronger: nothing undoes a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Order {
+pub(crate) enum Directive {
     /// Train.
     Run,
     /// Commit and give the trial back: the worker has to go.
@@ -23,28 +23,28 @@ pub(crate) enum Order {
     Abandon,
 }
 
-impl Order {
+impl Directive {
     const ALL: [Self; 5] = [Self::Run, Self::Drain, Self::TimeOut, Self::Stop, Self::Abandon];
 }
 
 /// The orders to one trial, and the progress and the log that it reports.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    order: AtomicU8,
+    directive: AtomicU8,
     progress: Mutex<Option<Progress>>,
     log: Arc<AttemptLog>,
 }
 
 impl Control {
     /// Gives an order, unless a stronger one was given.
-    pub(crate) fn give(&self, order: Order) {
-        self.order.fetch_max(order as u8, Ordering::Relaxed);
+    pub(crate) fn issue(&self, directive: Directive) {
+        self.directive.fetch_max(directive as u8, Ordering::Relaxed);
     }
 
     /// The strongest order so far.
-    pub(crate) fn order(&self) -> Order {
-        let given = usize::from(self.order.load(Ordering::Relaxed));
-        Order::ALL.get(given).copied().unwrap_or(Order::Abandon)
+    pub(crate) fn directive(&self) -> Directive {
+        let issued = usize::from(self.directive.load(Ordering::Relaxed));
+        Directive::ALL.get(issued).copied().unwrap_or(Directive::Abandon)
     }
 
     /// The log of the attempt.
@@ -70,16 +70,16 @@ mod tests {
     #[test]
     fn a_stronger_order_is_never_undone() {
         let control = Control::default();
-        assert_eq!(control.order(), Order::Run);
-        for (given, standing) in [
-            (Order::TimeOut, Order::TimeOut),
-            (Order::Drain, Order::TimeOut),
-            (Order::Abandon, Order::Abandon),
-            (Order::Stop, Order::Abandon),
-            (Order::Run, Order::Abandon),
+        assert_eq!(control.directive(), Directive::Run);
+        for (issued, standing) in [
+            (Directive::TimeOut, Directive::TimeOut),
+            (Directive::Drain, Directive::TimeOut),
+            (Directive::Abandon, Directive::Abandon),
+            (Directive::Stop, Directive::Abandon),
+            (Directive::Run, Directive::Abandon),
         ] {
-            control.give(given);
-            assert_eq!(control.order(), standing, "after {given:?}");
+            control.issue(issued);
+            assert_eq!(control.directive(), standing, "after {issued:?}");
         }
     }
 }

@@ -90,7 +90,7 @@ pub(crate) fn gpus() -> GpuVariables {
     let value = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let given = |name| value(name).filter(|value| !value.is_empty());
     GpuVariables {
-        made_up: given(GPUS),
+        simulated: given(GPUS),
         // Empty is none, as CUDA has it.
         cuda: value("CUDA_VISIBLE_DEVICES"),
         slurm: given("SLURM_STEP_GPUS").or_else(|| given("SLURM_JOB_GPUS")),

@@ -8,7 +8,7 @@ use crate::spool;
 
 /// Why a worker ended although nothing went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub enum ExitReason {
     /// Every sweep has ended.
     NothingLeft,
     /// There was no work for longer than it was told to wait.

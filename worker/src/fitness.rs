@@ -15,79 +15,81 @@ const STRIKES: u32 = 3;
 
 /// What a worker has learned of itself.
 #[derive(Debug, Default)]
-pub(crate) struct Fitness(Mutex<Learned>);
+pub(crate) struct Fitness(Mutex<FitnessState>);
 
 #[derive(Debug, Default)]
-struct Learned {
+struct FitnessState {
     /// What it turned out to lack, each with the fingerprint of what that depends on.
     lacks: Vec<(Need, u64)>,
     strikes: u32,
     /// Why the last attempt could not be run.
     last: Option<String>,
     /// Why it gets no trial, as the coordinator says.
-    told: Option<String>,
+    unfit_reason: Option<String>,
 }
 
 impl Fitness {
-    fn learned(&self) -> MutexGuard<'_, Learned> {
+    fn state(&self) -> MutexGuard<'_, FitnessState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that an attempt could not be run for want of `need`. Trials that began together fail
     /// together, and count once.
-    pub(crate) fn failed(&self, need: Need, message: String, fingerprint: u64) {
-        let mut learned = self.learned();
-        learned.last = Some(message);
-        if learned.lacks.iter().all(|(lacked, _)| *lacked != need) {
-            learned.lacks.push((need, fingerprint));
-            learned.strikes += 1;
+    pub(crate) fn record_unfit(&self, need: Need, message: String, fingerprint: u64) {
+        let mut state = self.state();
+        state.last = Some(message);
+        if state.lacks.iter().all(|(lacked, _)| *lacked != need) {
+            state.lacks.push((need, fingerprint));
+            state.strikes += 1;
         }
     }
 
     /// Notes that an attempt could be run.
-    pub(crate) fn worked(&self) {
-        self.learned().strikes = 0;
+    pub(crate) fn record_success(&self) {
+        self.state().strikes = 0;
     }
 
     /// Notes why the coordinator has no trial for it, if it says so.
-    pub(crate) fn told(&self, unfit: Option<String>) {
-        let mut learned = self.learned();
-        if let Some(cause) = unfit.as_ref().filter(|cause| learned.told.as_ref() != Some(cause)) {
+    pub(crate) fn set_unfit_reason(&self, unfit: Option<String>) {
+        let mut state = self.state();
+        if let Some(cause) =
+            unfit.as_ref().filter(|cause| state.unfit_reason.as_ref() != Some(cause))
+        {
             tracing::warn!(cause, "trials wait that this worker cannot run");
         }
-        learned.told = unfit;
+        state.unfit_reason = unfit;
     }
 
     /// Why it gets no trial, if it lacks what they need.
-    pub(crate) fn cause(&self) -> Option<String> {
-        self.learned().told.clone()
+    pub(crate) fn unfit_reason(&self) -> Option<String> {
+        self.state().unfit_reason.clone()
     }
 
     /// Why it is of no use, after too many attempts that it could not run.
-    pub(crate) fn enough(&self) -> Option<String> {
-        let learned = self.learned();
-        learned.last.clone().filter(|_| learned.strikes >= STRIKES)
+    pub(crate) fn exit_reason(&self) -> Option<String> {
+        let state = self.state();
+        state.last.clone().filter(|_| state.strikes >= STRIKES)
     }
 
     /// Whether there is something to look after.
-    pub(crate) fn is_doubted(&self) -> bool {
-        let learned = self.learned();
-        !learned.lacks.is_empty() || learned.told.is_some()
+    pub(crate) fn is_unfit(&self) -> bool {
+        let state = self.state();
+        !state.lacks.is_empty() || state.unfit_reason.is_some()
     }
 
-    /// Whether trials are worth another try: what was found `now` differs from what was `said`, or
+    /// Whether trials are worth another try: what was found `now` differs from what was `reported`, or
     /// that has changed which it lacked.
     pub(crate) fn has_changed(
         &self,
-        said: Option<&Inventory>,
+        reported: Option<&Inventory>,
         now: &Inventory,
         trainer: &dyn Trainer,
     ) -> bool {
-        if said.is_some_and(|said| said != now) {
+        if reported.is_some_and(|reported| reported != now) {
             return true;
         }
-        let learned = self.learned();
-        learned.lacks.iter().any(|(need, fingerprint)| match need {
+        let state = self.state();
+        state.lacks.iter().any(|(need, fingerprint)| match need {
             Need::Data { .. } | Need::Samples { .. } => trainer.fingerprint(need) != *fingerprint,
             // It looks well, which it did before: only a trial can tell.
             _ => now.unmet_need(need).is_none(),
@@ -95,8 +97,8 @@ impl Fitness {
     }
 
     /// Forgets what it lacked, once the coordinator knows that it has changed.
-    pub(crate) fn renewed(&self) {
-        self.learned().lacks.clear();
+    pub(crate) fn clear_lacks(&self) {
+        self.state().lacks.clear();
     }
 }
 
@@ -132,18 +134,18 @@ mod tests {
     #[test]
     fn three_unfit_attempts_in_a_row_are_enough() {
         let fitness = Fitness::default();
-        let fail = || fitness.failed(Need::Disk, "full".to_owned(), 0);
+        let fail = || fitness.record_unfit(Need::Disk, "full".to_owned(), 0);
         // Two at the same time are one.
         fail();
         fail();
         for _ in 0..2 {
-            assert_eq!(fitness.enough(), None);
-            fitness.renewed();
+            assert_eq!(fitness.exit_reason(), None);
+            fitness.clear_lacks();
             fail();
         }
-        assert_eq!(fitness.enough(), Some("full".to_owned()));
-        fitness.worked();
-        assert_eq!(fitness.enough(), None);
+        assert_eq!(fitness.exit_reason(), Some("full".to_owned()));
+        fitness.record_success();
+        assert_eq!(fitness.exit_reason(), None);
     }
 
     #[test]
@@ -152,12 +154,12 @@ mod tests {
         let inventory = Inventory::default();
         let changed =
             |trainer: &Fingerprint| fitness.has_changed(Some(&inventory), &inventory, trainer);
-        assert!(!fitness.is_doubted());
-        fitness.failed(data(), "none".to_owned(), 7);
-        assert!(fitness.is_doubted());
+        assert!(!fitness.is_unfit());
+        fitness.record_unfit(data(), "none".to_owned(), 7);
+        assert!(fitness.is_unfit());
         assert!(!changed(&Fingerprint(7)));
         assert!(changed(&Fingerprint(8)));
-        fitness.renewed();
+        fitness.clear_lacks();
         assert!(!changed(&Fingerprint(8)));
     }
 }

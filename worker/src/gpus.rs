@@ -10,7 +10,7 @@ use rheo_model::trainer::Gpu;
 #[derive(Debug, Clone, Default)]
 pub struct GpuVariables {
     /// `RHEO_GPUS`: a made-up machine, for tests. Trials that get one of its GPUs compute on the processor.
-    pub made_up: Option<String>,
+    pub simulated: Option<String>,
     /// `CUDA_VISIBLE_DEVICES`. Empty is not the same as not set.
     pub cuda: Option<String>,
     /// `SLURM_STEP_GPUS` or else `SLURM_JOB_GPUS`: indices on the node.
@@ -28,14 +28,14 @@ pub struct GpuInventory {
     /// device alone, but others can be given to further processes.
     pub selectors: Vec<String>,
     /// Whether they are made up.
-    pub is_made_up: bool,
+    pub is_simulated: bool,
 }
 
 impl GpuInventory {
     /// Finds them. `count` says how many libtorch sees; it is not asked about a made-up machine.
     pub fn find(variables: &GpuVariables, count: impl FnOnce() -> u32) -> Self {
         let cuda = variables.cuda.as_deref();
-        if let Some(machine) = &variables.made_up {
+        if let Some(machine) = &variables.simulated {
             let machine = selected(machine, None);
             let list = cuda.or(variables.slurm.as_deref()).or(variables.container.as_deref());
             let visible =
@@ -68,14 +68,14 @@ impl GpuInventory {
         });
         let gpus: Vec<Gpu> = devices.collect();
         let selectors = gpus.iter().filter_map(|gpu| Some(gpu.device?.to_string())).collect();
-        Self { gpus, selectors, is_made_up: false }
+        Self { gpus, selectors, is_simulated: false }
     }
 
-    fn of(names: Vec<String>, is_made_up: bool, device: impl Fn(u32) -> Option<u32>) -> Self {
+    fn of(names: Vec<String>, is_simulated: bool, device: impl Fn(u32) -> Option<u32>) -> Self {
         let usable = if names.iter().any(|name| is_mig(name)) { 1 } else { names.len() };
         let named = (0..).zip(&names).take(usable);
         let gpus = named.map(|(number, name)| Gpu { name: name.clone(), device: device(number) });
-        Self { gpus: gpus.collect(), selectors: names, is_made_up }
+        Self { gpus: gpus.collect(), selectors: names, is_simulated }
     }
 
     /// Keeps as many as are `wanted`, all of them if nobody says how many; says so if they are fewer.

@@ -11,37 +11,43 @@ use rustix::process::{Resource, getrlimit};
 use crate::spool::{self, Spool};
 
 /// Looks at everything. Nothing if training does not say what it has.
-pub(crate) fn look(trainer: &dyn Trainer, spool: &Spool, revision: u32) -> Option<Inventory> {
+pub(crate) fn take_inventory(
+    trainer: &dyn Trainer,
+    spool: &Spool,
+    revision: u32,
+) -> Option<Inventory> {
     let mut inventory = trainer.inventory()?;
     inventory.memory_mb = memory_mb();
     inventory.revision = revision;
     if let Err(error) = spool.probe() {
-        inventory.lacks.push(UnmetNeed { need: unkept(&error), cause: unkept_text(&error) });
+        inventory
+            .lacks
+            .push(UnmetNeed { need: unmet_spool_need(&error), cause: spool_error_text(&error) });
     }
     Some(inventory)
 }
 
 /// What a worker lacks that cannot keep a commit.
-pub(crate) fn unkept(error: &spool::Error) -> Need {
+pub(crate) fn unmet_spool_need(error: &spool::Error) -> Need {
     match error {
-        spool::Error::Io { source, .. } if is_of_the_system(source) => Need::System,
+        spool::Error::Io { source, .. } if is_system_limit(source) => Need::System,
         _ => Need::Disk,
     }
 }
 
 /// The same in words, with path and error number.
-pub(crate) fn unkept_text(error: &spool::Error) -> String {
+pub(crate) fn spool_error_text(error: &spool::Error) -> String {
     format!("commits cannot be kept on disk (`--spool`): {}", chain(error))
 }
 
 /// Whether the machine is at its limits, whatever it was that could not be done.
-pub(crate) fn is_of_the_system(error: &std::io::Error) -> bool {
+pub(crate) fn is_system_limit(error: &std::io::Error) -> bool {
     let limits = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| limits.contains(&errno))
 }
 
 /// How the standard library and the system say that there are no more threads, files or space.
-const AT_ITS_LIMITS: [&str; 4] = [
+const LIMIT_TEXTS: [&str; 4] = [
     "failed to spawn thread",
     "Resource temporarily unavailable",
     "Too many open files",
@@ -49,8 +55,8 @@ const AT_ITS_LIMITS: [&str; 4] = [
 ];
 
 /// Whether a panic says that the machine is at its limits.
-pub(crate) fn says_limits(panic: &str) -> bool {
-    AT_ITS_LIMITS.iter().any(|sign| panic.contains(sign))
+pub(crate) fn is_limit_text(panic: &str) -> bool {
+    LIMIT_TEXTS.iter().any(|sign| panic.contains(sign))
 }
 
 /// The messages of an error and of its sources, the outermost first.

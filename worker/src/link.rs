@@ -21,16 +21,16 @@ use rheo_proto::{CHUNK, MAX_MESSAGE, v1};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use crate::parcel::Parcel;
+use crate::spooled_commit::SpooledCommit;
 
 /// How long a connection may take to come about.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a call without a wait of its own may take.
-const CALL: Duration = Duration::from_secs(30);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the transfer of a checkpoint may take.
-const TRANSFER: Duration = Duration::from_mins(10);
+const TRANSFER_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A connection that is made when it is needed. Where it leads is read anew for every call: a
 /// restarted coordinator may be elsewhere, with another certificate and other tokens.
@@ -47,7 +47,7 @@ type Client = WorkerServiceClient<AuthorizedChannel>;
 
 /// What the coordinator says to a worker that asks for trials.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct AcquireReply {
     /// Trials to run.
     pub(crate) assignments: Vec<Assignment>,
     /// Whether there is nothing to wait for.
@@ -58,7 +58,7 @@ pub(crate) struct Answer {
 
 /// Why a worker is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Goodbye {
+pub(crate) enum LeaveReason {
     /// It goes in good order.
     Done,
     /// It goes because it could not be of use.
@@ -108,7 +108,7 @@ impl Link {
         info: &WorkerInfo,
         state: Option<StateId>,
     ) -> Result<JoinReply, Refusal> {
-        let request = within(CALL, wire::join_request(worker, info.clone(), state));
+        let request = within(CALL_TIMEOUT, wire::join_request(worker, info.clone(), state));
         let (mut client, route) = self.client()?;
         let reply = client.join(request).await.map_err(|status| self.refused(&route, &status))?;
         let joined = JoinReply::try_from(reply.into_inner());
@@ -124,7 +124,7 @@ impl Link {
         free: &FreeResources,
         sweep: Option<&SweepName>,
         wait: Duration,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<AcquireReply, Refusal> {
         let request = v1::AcquireRequest {
             worker: worker.to_string(),
             held: held.iter().map(Into::into).collect(),
@@ -136,13 +136,13 @@ impl Link {
         };
         let (mut client, route) = self.client()?;
         let reply = client
-            .acquire(within(wait + CALL, request))
+            .acquire(within(wait + CALL_TIMEOUT, request))
             .await
             .map_err(|status| self.refused(&route, &status))?;
         let reply = reply.into_inner();
         let assignments: Result<_, _> =
             reply.assignments.into_iter().map(Assignment::try_from).collect();
-        Ok(Answer {
+        Ok(AcquireReply {
             assignments: assignments.map_err(|invalid| Refusal::from(&Status::from(invalid)))?,
             nothing_left: reply.nothing_left,
             unfit: reply.unfit,
@@ -174,18 +174,19 @@ impl Link {
     }
 
     /// Delivers a parcel; a commit gets a verdict.
-    pub(crate) async fn deliver(&self, parcel: &Parcel) -> Result<Verdict, Refusal> {
-        let claim = Some((&parcel.claim).into());
-        let log = parcel.log.iter().map(Into::into).collect();
+    pub(crate) async fn deliver(&self, commit: &SpooledCommit) -> Result<Verdict, Refusal> {
+        let claim = Some((&commit.claim).into());
+        let log = commit.log.iter().map(Into::into).collect();
         let mut work = None;
-        if let Some(goods) = &parcel.goods {
-            self.put_checkpoint(&parcel.claim, goods.work.checkpoint, &goods.checkpoint).await?;
-            let (inner, batches) = (goods.work.clone(), goods.batches.clone());
+        if let Some(payload) = &commit.payload {
+            self.put_checkpoint(&commit.claim, payload.work.checkpoint, &payload.checkpoint)
+                .await?;
+            let (inner, batches) = (payload.work.clone(), payload.batches.clone());
             work = Some(WorkWithRows { work: inner, batches }.into());
         }
-        match &parcel.ending {
+        match &commit.ending {
             None => {
-                let request = within(CALL, v1::CommitRequest { claim, work, log });
+                let request = within(CALL_TIMEOUT, v1::CommitRequest { claim, work, log });
                 let (mut client, route) = self.client()?;
                 let reply =
                     client.commit(request).await.map_err(|status| self.refused(&route, &status))?;
@@ -193,7 +194,7 @@ impl Link {
             }
             Some(ending) => {
                 let ending = Some(ending.clone().into());
-                let request = within(CALL, v1::FinishRequest { claim, work, log, ending });
+                let request = within(CALL_TIMEOUT, v1::FinishRequest { claim, work, log, ending });
                 let (mut client, route) = self.client()?;
                 client.finish(request).await.map_err(|status| self.refused(&route, &status))?;
                 Ok(Verdict::Continue)
@@ -215,7 +216,7 @@ impl Link {
             pieces.map(move |at| Part::Chunk(bytes.slice(at..bytes.len().min(at + CHUNK))));
         let parts = std::iter::once(header).chain(chunks);
         let parts = parts.map(|part| v1::PutCheckpointRequest { part: Some(part) });
-        let request = within(TRANSFER, tokio_stream::iter(parts.collect::<Vec<_>>()));
+        let request = within(TRANSFER_TIMEOUT, tokio_stream::iter(parts.collect::<Vec<_>>()));
         let (mut client, route) = self.client()?;
         client.put_checkpoint(request).await.map_err(|status| self.refused(&route, &status))?;
         Ok(())
@@ -228,7 +229,8 @@ impl Link {
         digest: Digest,
     ) -> Result<Bytes, Refusal> {
         let (digest_text, claim) = (digest.to_string(), Some(claim.into()));
-        let request = within(TRANSFER, v1::GetCheckpointRequest { digest: digest_text, claim });
+        let request =
+            within(TRANSFER_TIMEOUT, v1::GetCheckpointRequest { digest: digest_text, claim });
         let (mut client, route) = self.client()?;
         let refused = |status| self.refused(&route, &status);
         let reply = client.get_checkpoint(request).await.map_err(refused)?;
@@ -244,12 +246,13 @@ impl Link {
     }
 
     /// Says goodbye.
-    pub(crate) async fn leave(&self, worker: WorkerId, goodbye: Goodbye) -> Result<(), Refusal> {
-        let unfit = match &goodbye {
-            Goodbye::Useless(reason) => Some(reason.as_str()),
-            Goodbye::Done | Goodbye::Found => None,
+    pub(crate) async fn leave(&self, worker: WorkerId, reason: LeaveReason) -> Result<(), Refusal> {
+        let unfit = match &reason {
+            LeaveReason::Useless(reason) => Some(reason.as_str()),
+            LeaveReason::Done | LeaveReason::Found => None,
         };
-        let request = within(CALL, wire::leave_request(worker, goodbye == Goodbye::Found, unfit));
+        let request =
+            within(CALL_TIMEOUT, wire::leave_request(worker, reason == LeaveReason::Found, unfit));
         let (mut client, route) = self.client()?;
         client.leave(request).await.map_err(|status| self.refused(&route, &status))?;
         Ok(())
@@ -280,7 +283,7 @@ fn within<T>(deadline: Duration, message: T) -> Request<T> {
 fn endpoint(route: &ResolvedAccess) -> Result<Endpoint, Refusal> {
     Ok(route
         .endpoint()?
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)

@@ -9,7 +9,7 @@ use crate::env;
 /// Where the worker runs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "What job scripts say")]
-pub(crate) struct PlaceArgs {
+pub(crate) struct LocationArgs {
     /// The pilot that this worker belongs to, as FLEET/NUMBER.
     #[arg(long, env = env::PILOT, hide = true)]
     pilot: Option<PilotId>,
@@ -30,8 +30,8 @@ pub(crate) struct PlaceArgs {
     partition: Option<String>,
 }
 
-impl PlaceArgs {
-    pub(crate) fn place(&self) -> WorkerLocation {
+impl LocationArgs {
+    pub(crate) fn location(&self) -> WorkerLocation {
         let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         WorkerLocation {
             pilot: self.pilot.clone(),

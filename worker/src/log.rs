@@ -1,6 +1,6 @@
 //! The log of an attempt: what its worker logs about it, kept for `rheo logs`.
 //!
-//! [`Capture`] is a layer of `tracing`. It adds to the log whatever is logged while a thread is in
+//! [`AttemptLogLayer`] is a layer of `tracing`. It adds to the log whatever is logged while a thread is in
 //! [`AttemptLog::scope`], so that a library that trains logs as it always does. Lines travel with the
 //! next commit, and with heartbeats for people who cannot wait for that.
 
@@ -22,10 +22,10 @@ thread_local! {
 
 /// The log of one attempt.
 #[derive(Debug, Default)]
-pub(crate) struct AttemptLog(Mutex<Lines>);
+pub(crate) struct AttemptLog(Mutex<LogBuffer>);
 
 #[derive(Debug, Default)]
-struct Lines {
+struct LogBuffer {
     /// The number of the last line.
     last: u32,
     /// Lines that no commit has taken.
@@ -35,7 +35,7 @@ struct Lines {
 }
 
 impl AttemptLog {
-    fn lines(&self) -> MutexGuard<'_, Lines> {
+    fn lines(&self) -> MutexGuard<'_, LogBuffer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -82,15 +82,15 @@ impl AttemptLog {
 
     /// Runs `action`; what it logs on this thread is added.
     pub(crate) fn scope<T>(self: &Arc<Self>, action: impl FnOnce() -> T) -> T {
-        let _reset = Reset(CURRENT.replace(Some(Arc::clone(self))));
+        let _reset = ScopeGuard(CURRENT.replace(Some(Arc::clone(self))));
         action()
     }
 }
 
 /// Leaves a scope, also when its action panics.
-struct Reset(Option<Arc<AttemptLog>>);
+struct ScopeGuard(Option<Arc<AttemptLog>>);
 
-impl Drop for Reset {
+impl Drop for ScopeGuard {
     fn drop(&mut self) {
         CURRENT.set(self.0.take());
     }
@@ -112,9 +112,9 @@ fn now() -> Timestamp {
 
 /// A layer that keeps what is logged about attempts.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Capture;
+pub struct AttemptLogLayer;
 
-impl<S: Subscriber> Layer<S> for Capture {
+impl<S: Subscriber> Layer<S> for AttemptLogLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let Some(log) = CURRENT.with_borrow(Clone::clone) else { return };
         let level = match *event.metadata().level() {
@@ -123,7 +123,7 @@ impl<S: Subscriber> Layer<S> for Capture {
             Level::INFO => LogLevel::Info,
             _ => return,
         };
-        let mut text = Text::default();
+        let mut text = EventText::default();
         event.record(&mut text);
         log.write(level, &format!("{}{}", text.message, text.fields));
     }
@@ -131,12 +131,12 @@ impl<S: Subscriber> Layer<S> for Capture {
 
 /// An event in words.
 #[derive(Default)]
-struct Text {
+struct EventText {
     message: String,
     fields: String,
 }
 
-impl Visit for Text {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Writing into a string does not fail.
         let _ = match field.name() {
@@ -161,13 +161,16 @@ mod tests {
     #[test]
     fn what_is_logged_in_the_scope_of_an_attempt_is_its_log() {
         let log = Arc::new(AttemptLog::default());
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(Capture), || {
-            tracing::info!("of nobody");
-            log.scope(|| tracing::info!(attempt = 7, epochs = 3, "attempt begins"));
-            log.scope(|| tracing::debug!("of no importance"));
-            log.scope(|| tracing::warn!("memory is\nshort"));
-            tracing::info!("of nobody");
-        });
+        tracing::subscriber::with_default(
+            tracing_subscriber::registry().with(AttemptLogLayer),
+            || {
+                tracing::info!("of nobody");
+                log.scope(|| tracing::info!(attempt = 7, epochs = 3, "attempt begins"));
+                log.scope(|| tracing::debug!("of no importance"));
+                log.scope(|| tracing::warn!("memory is\nshort"));
+                tracing::info!("of nobody");
+            },
+        );
         assert_eq!(texts(&log.unsent(9)), ["attempt begins epochs=3", "memory is short"]);
         assert_eq!(texts(&log.unsent(1)), ["attempt begins epochs=3"]);
         log.sent(1);

@@ -5,8 +5,8 @@
 //! coordinator cannot be reached, 130 interrupted.
 
 mod env;
+mod location;
 mod offline;
-mod place;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -20,7 +20,10 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use rheo_core::excerpt::{MESSAGE, message};
 use rheo_core::id::SweepName;
 use rheo_train::{DataDirs, TorchTrainer};
-use rheo_worker::{AccessConfig, Capture, Error, Exit, GpuInventory, Offered, Role, Settings};
+use rheo_worker::{
+    AccessConfig, AttemptLogLayer, Error, ExitReason, GpuInventory, OfferedResources, Role,
+    Settings,
+};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +37,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 #[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 struct Args {
     #[command(subcommand)]
-    offline: Option<offline::Command>,
+    offline: Option<offline::OfflineCommand>,
     /// Address of the coordinator, such as http://127.0.0.1:7070.
     #[arg(long, env = env::SERVER, value_name = "URL")]
     server: Option<String>,
@@ -79,7 +82,7 @@ struct Args {
     #[arg(long, env = env::DEADLINE, value_name = "SECONDS")]
     deadline: Option<u64>,
     #[command(flatten)]
-    place: place::PlaceArgs,
+    location: location::LocationArgs,
     /// Check the settings and start nothing.
     #[arg(long, hide = true)]
     check: bool,
@@ -90,7 +93,7 @@ struct Args {
 
 impl Args {
     /// What the worker offers, and what it was asked to offer and does not have.
-    fn offered(&self, mut inventory: GpuInventory) -> Offered {
+    fn offered(&self, mut inventory: GpuInventory) -> OfferedResources {
         let usable = processors();
         let slots = self.slots.unwrap_or(usable);
         let few = (slots > usable).then(|| {
@@ -106,7 +109,7 @@ impl Args {
             )
         });
         let shortfalls = few.into_iter().chain(fewer).chain(inventory.keep(self.gpus)).collect();
-        Offered { slots, gpus: inventory.gpus, memory_mb: self.memory_mb, shortfalls }
+        OfferedResources { slots, gpus: inventory.gpus, memory_mb: self.memory_mb, shortfalls }
     }
 
     fn settings(&self, gpus: GpuInventory) -> anyhow::Result<Settings> {
@@ -129,10 +132,10 @@ impl Args {
             sweep: self.sweep.clone(),
             spool,
             idle,
-            patience: Settings::PATIENCE,
+            unreachable_timeout: Settings::UNREACHABLE_TIMEOUT,
             grace: seconds(self.grace, "grace")?,
             orphaned: CancellationToken::new(),
-            place: self.place.place(),
+            location: self.location.location(),
             deadline: self.deadline.map(until),
         })
     }
@@ -145,7 +148,7 @@ fn temporary(what: &str) -> PathBuf {
 }
 
 /// The directories of a trainer.
-fn places(data: Option<&PathBuf>, samples: Option<&PathBuf>) -> DataDirs {
+fn data_dirs(data: Option<&PathBuf>, samples: Option<&PathBuf>) -> DataDirs {
     let samples = samples.cloned().unwrap_or_else(|| temporary("samples"));
     DataDirs { data: data.cloned(), samples: Some(samples) }
 }
@@ -166,34 +169,34 @@ fn main() -> ExitCode {
     let matches = env::without_empty(Args::command()).color(env::clap_colours()).try_get_matches();
     let args = match matches.and_then(|matches| Args::from_arg_matches(&matches)) {
         Ok(args) => args,
-        Err(error) => return misused(&error),
+        Err(error) => return usage_error(&error),
     };
     let filter = match env::log_filter() {
         Ok(filter) => filter,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             return ExitCode::from(2);
         }
     };
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Logs of local workers go to files. What is wrong with them cannot be said there.
     let log = log.with_ansi(env::has_colours(&std::io::stderr())).log_internal_errors(false);
-    let attempts = Capture.with_filter(LevelFilter::INFO);
+    let attempts = AttemptLogLayer.with_filter(LevelFilter::INFO);
     tracing_subscriber::registry().with(log.with_filter(filter)).with(attempts).init();
     match start(&args) {
         Ok(code) => code,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             ExitCode::from(2)
         }
     }
 }
 
 /// Says what is wrong with the arguments, and gives the exit code; also of `--help`.
-fn misused(error: &clap::Error) -> ExitCode {
+fn usage_error(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     if error.use_stderr() && text.len() > MESSAGE {
-        say(&message(&text, MESSAGE));
+        print_line(&message(&text, MESSAGE));
     } else {
         // Whoever reads it may have seen enough.
         let _ = error.print();
@@ -201,12 +204,12 @@ fn misused(error: &clap::Error) -> ExitCode {
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-fn complain(error: &anyhow::Error) {
-    say(&message(&format!("error: {error:#}"), MESSAGE));
+fn print_error(error: &anyhow::Error) {
+    print_line(&message(&format!("error: {error:#}"), MESSAGE));
 }
 
 /// Says what went wrong, once; a terminal that is gone needs no complaint.
-fn say(text: &str) {
+fn print_line(text: &str) {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
@@ -215,7 +218,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(match command.run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                complain(&error);
+                print_error(&error);
                 ExitCode::FAILURE
             }
         });
@@ -231,8 +234,8 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     for shortfall in &settings.offered.shortfalls {
         tracing::warn!("this worker {shortfall}");
     }
-    let places = places(args.data.as_ref(), args.samples.as_ref());
-    let trainer = Arc::new(TorchTrainer::new(places).offering(settings.offered.gpus.len()));
+    let data_dirs = data_dirs(args.data.as_ref(), args.samples.as_ref());
+    let trainer = Arc::new(TorchTrainer::new(data_dirs).offering(settings.offered.gpus.len()));
     // Training has threads of its own; these carry heartbeats and deliveries. The delivery of a trial
     // may wait for a slow disk: there is always a thread left that does not.
     let threads = usize::try_from(settings.offered.slots.min(62)).unwrap_or(62) + 2;
@@ -254,7 +257,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     // Trial threads that were left behind must not hold the process up.
     runtime.shutdown_background();
     Ok(match result {
-        Ok(Exit::Drained) if interrupted.load(Ordering::Relaxed) => ExitCode::from(130),
+        Ok(ExitReason::Drained) if interrupted.load(Ordering::Relaxed) => ExitCode::from(130),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             let code = match &error {
@@ -266,7 +269,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
                 | Error::NoTime { .. } => 2,
                 Error::Undelivered { .. } | Error::Unfit { .. } => 1,
             };
-            complain(&error.into());
+            print_error(&error.into());
             ExitCode::from(code)
         }
     })

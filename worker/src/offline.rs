@@ -16,19 +16,19 @@ use crate::env;
 
 /// Work without a coordinator.
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum OfflineCommand {
     /// Take the weights out of a checkpoint, as safetensors.
     #[command(hide = true)]
     Export,
     /// Analyse the network of a checkpoint. The answer is, for every table, a line of JSON that says
     /// its name and how many bytes follow, and these bytes: an Arrow IPC stream.
     #[command(hide = true)]
-    Analyze(Analyze),
+    Analyze(AnalyzeArgs),
 }
 
 /// What is analysed, and how.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Analyze {
+pub(crate) struct AnalyzeArgs {
     /// The number of the trial in its sweep.
     #[arg(long)]
     trial: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Analyze {
     samples: Option<PathBuf>,
 }
 
-impl Command {
+impl OfflineCommand {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let checkpoint = file::read_stdin(file::CHECKPOINT)
             .context("no checkpoint comes from standard input")?;
@@ -54,12 +54,12 @@ impl Command {
     }
 }
 
-impl Analyze {
+impl AnalyzeArgs {
     fn run(&self, checkpoint: &[u8]) -> anyhow::Result<()> {
         let config = rheo_train::config_of(checkpoint)?;
         let analyses = self.analyses(&config)?;
-        let places = crate::places(self.data.as_ref(), self.samples.as_ref());
-        let rows = TorchTrainer::new(places).analyze(&config, checkpoint, &analyses)?;
+        let data_dirs = crate::data_dirs(self.data.as_ref(), self.samples.as_ref());
+        let rows = TorchTrainer::new(data_dirs).analyze(&config, checkpoint, &analyses)?;
         let mut out = io::stdout().lock();
         for batch in
             rheo_query::encode(&TrialKeys::new(self.trial, &serde_json::to_value(&config)?), &rows)?

@@ -7,21 +7,21 @@ use std::sync::Arc;
 use rheo_core::id::{AttemptId, StateId};
 use rheo_proto::refusal::Reason;
 
-use crate::link::{Goodbye, Link, pauses};
-use crate::outbox::send;
-use crate::parcel::Parcel;
+use crate::link::{LeaveReason, Link, pauses};
+use crate::outbox::send_with_retry;
 use crate::spool::Spool;
+use crate::spooled_commit::SpooledCommit;
 
 /// Delivers what a dead worker of `state` left, and says that it is gone. What belongs to another
 /// state stays as it is.
-pub(crate) async fn see_off(orphan: Spool, link: Arc<Link>, state: StateId) {
-    let parcels = orphan.parcels();
-    if is_foreign(&orphan, &parcels, state) {
+pub(crate) async fn deliver_orphan(orphan: Spool, link: Arc<Link>, state: StateId) {
+    let commits = orphan.commits();
+    if is_foreign(&orphan, &commits, state) {
         return;
     }
-    deliver(&orphan, &link, parcels).await;
+    deliver(&orphan, &link, commits).await;
     for pause in pauses() {
-        match link.leave(orphan.worker, Goodbye::Found).await {
+        match link.leave(orphan.worker, LeaveReason::Found).await {
             Err(refusal) if refusal.transient => tokio::time::sleep(pause).await,
             _ => break,
         }
@@ -31,13 +31,13 @@ pub(crate) async fn see_off(orphan: Spool, link: Arc<Link>, state: StateId) {
 
 /// Whether a spool is for another state than `state`, which is said, or from an older version, which
 /// did not note what it was for.
-fn is_foreign(orphan: &Spool, parcels: &[Parcel], state: StateId) -> bool {
-    let of = |parcel: &Parcel| parcel.claim.origin.map(|origin| origin.state);
-    let owners = parcels.iter().map(of).chain(orphan.owner().map(Some));
+fn is_foreign(orphan: &Spool, commits: &[SpooledCommit], state: StateId) -> bool {
+    let of = |commit: &SpooledCommit| commit.claim.origin.map(|origin| origin.state);
+    let owners = commits.iter().map(of).chain(orphan.owner().map(Some));
     let Some(owner) = owners.into_iter().find(|owner| *owner != Some(state)) else { return false };
     let owner = owner.map_or_else(|| "unknown".to_owned(), |owner| owner.to_string());
     tracing::warn!(
-        directory = %orphan.directory().display(), commits = parcels.len(), of = owner, here = %state,
+        directory = %orphan.directory().display(), commits = commits.len(), of = owner, here = %state,
         "a dead worker of another state left its spool here: it stays, for a worker that joins the coordinator of that state"
     );
     true
@@ -45,18 +45,18 @@ fn is_foreign(orphan: &Spool, parcels: &[Parcel], state: StateId) -> bool {
 
 /// Delivers what can be delivered; after a refusal, the rest of an attempt stays with what was
 /// refused.
-async fn deliver(orphan: &Spool, link: &Link, parcels: Vec<Parcel>) {
+async fn deliver(orphan: &Spool, link: &Link, commits: Vec<SpooledCommit>) {
     let mut kept: BTreeSet<AttemptId> = BTreeSet::new();
-    for parcel in parcels {
-        let attempt = &parcel.claim.attempt;
+    for commit in commits {
+        let attempt = &commit.claim.attempt;
         if kept.contains(attempt) {
             continue;
         }
-        match send(link, &parcel).await {
-            Ok(_) => orphan.remove(&parcel.claim),
+        match send_with_retry(link, &commit).await {
+            Ok(_) => orphan.remove(&commit.claim),
             Err(refusal) if refusal.has_reason(&Reason::StaleAttempt) => {
                 tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
-                orphan.remove(&parcel.claim);
+                orphan.remove(&commit.claim);
             }
             Err(refusal) => {
                 tracing::warn!(

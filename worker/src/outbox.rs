@@ -13,26 +13,26 @@ use rheo_proto::refusal::{Reason, Refusal};
 use rheo_proto::worker::Verdict;
 use tokio::sync::Notify;
 
-use crate::control::{Control, Order};
+use crate::control::{Control, Directive};
 use crate::link::{Link, pauses};
-use crate::parcel::{Goods, Parcel};
 use crate::spool::{Error, Spool};
+use crate::spooled_commit::{CommitPayload, SpooledCommit};
 
 /// The parcels of one attempt.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     spool: Arc<Spool>,
     claim: AttemptClaim,
-    queue: Mutex<Queue>,
+    queue: Mutex<CommitQueue>,
     filled: Notify,
 }
 
 /// Bytes of rows at which nothing more is added to a parcel, well below the largest message.
-const FULL: usize = 16 << 20;
+const MERGE_LIMIT: usize = 16 << 20;
 
 #[derive(Debug, Default)]
-struct Queue {
-    parcels: VecDeque<Parcel>,
+struct CommitQueue {
+    commits: VecDeque<SpooledCommit>,
     /// Whether the first parcel is on its way, so that it must not change.
     sending: bool,
     next: u64,
@@ -43,35 +43,35 @@ struct Queue {
 impl Outbox {
     /// The outbox of the attempt of `claim`, whose sequence is not looked at.
     pub(crate) fn new(spool: Arc<Spool>, claim: AttemptClaim) -> Self {
-        let queue = Mutex::new(Queue { next: 1, ..Queue::default() });
+        let queue = Mutex::new(CommitQueue { next: 1, ..CommitQueue::default() });
         Self { spool, claim, queue, filled: Notify::new() }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, CommitQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands a message over. When this returns, it survives the death of this process.
     pub(crate) fn push(
         &self,
-        goods: Option<Goods>,
+        payload: Option<CommitPayload>,
         ending: Option<AttemptEnd>,
         log: Vec<LogLine>,
     ) -> Result<(), Error> {
         let mut queue = self.queue();
         let fixed = usize::from(queue.sending);
         let claim = AttemptClaim { sequence: queue.next, ..self.claim.clone() };
-        let parcel = Parcel { claim, goods, ending, log };
-        if queue.parcels.len() > fixed
-            && let Some(last) = queue.parcels.back_mut()
-            && last.rows_bytes() < FULL
+        let commit = SpooledCommit { claim, payload, ending, log };
+        if queue.commits.len() > fixed
+            && let Some(last) = queue.commits.back_mut()
+            && last.rows_bytes() < MERGE_LIMIT
         {
-            last.merge(parcel);
+            last.merge(commit);
         } else {
-            queue.parcels.push_back(parcel);
+            queue.commits.push_back(commit);
             queue.next += 1;
         }
-        if let Some(last) = queue.parcels.back() {
+        if let Some(last) = queue.commits.back() {
             self.spool.write(last)?;
         }
         drop(queue);
@@ -81,17 +81,22 @@ impl Outbox {
 
     /// Ends the attempt of a worker that cannot keep anything on disk: what it has in memory is
     /// delivered from there, and is lost if this process dies before.
-    pub(crate) fn end_unkept(&self, ending: AttemptEnd, log: Vec<LogLine>) {
+    pub(crate) fn end_unspooled(&self, ending: AttemptEnd, log: Vec<LogLine>) {
         let mut queue = self.queue();
         let fixed = usize::from(queue.sending);
-        if queue.parcels.len() > fixed
-            && let Some(last) = queue.parcels.back_mut()
+        if queue.commits.len() > fixed
+            && let Some(last) = queue.commits.back_mut()
         {
             last.ending = Some(ending);
             last.add_log(log);
         } else {
             let claim = AttemptClaim { sequence: queue.next, ..self.claim.clone() };
-            queue.parcels.push_back(Parcel { claim, goods: None, ending: Some(ending), log });
+            queue.commits.push_back(SpooledCommit {
+                claim,
+                payload: None,
+                ending: Some(ending),
+                log,
+            });
             queue.next += 1;
         }
         drop(queue);
@@ -107,31 +112,31 @@ impl Outbox {
     /// Delivers until the end of the attempt is delivered, the attempt is no longer ours, or nothing
     /// is left in a closed outbox. What belongs to another state or history stays on disk.
     pub(crate) async fn deliver(&self, link: &Link, control: &Control) {
-        while let Some(parcel) = self.first().await {
-            match send(link, &parcel).await {
+        while let Some(commit) = self.first().await {
+            match send_with_retry(link, &commit).await {
                 Ok(verdict) => {
-                    self.spool.remove(&parcel.claim);
-                    if parcel.ending.is_some() {
+                    self.spool.remove(&commit.claim);
+                    if commit.ending.is_some() {
                         break;
                     }
-                    obey(control, verdict);
+                    apply_verdict(control, verdict);
                     let mut queue = self.queue();
-                    queue.parcels.pop_front();
+                    queue.commits.pop_front();
                     queue.sending = false;
                 }
                 Err(refusal) if refusal.is_foreign() => {
-                    let (attempt, directory) = (&parcel.claim.attempt, self.spool.directory());
+                    let (attempt, directory) = (&commit.claim.attempt, self.spool.directory());
                     tracing::error!(
                         %attempt, %refusal, directory = %directory.display(),
                         "a commit was refused; it stays on disk, and the trial ends here"
                     );
                     // What it makes until it ends is kept beside.
-                    control.give(Order::Drain);
+                    control.issue(Directive::Drain);
                     return;
                 }
                 Err(refusal) => {
-                    give_up(link, &parcel, &refusal).await;
-                    control.give(Order::Abandon);
+                    give_up(link, &commit, &refusal).await;
+                    control.issue(Directive::Abandon);
                     break;
                 }
             }
@@ -139,13 +144,13 @@ impl Outbox {
         self.spool.forget(&self.claim);
     }
 
-    async fn first(&self) -> Option<Parcel> {
+    async fn first(&self) -> Option<SpooledCommit> {
         loop {
             {
                 let mut queue = self.queue();
-                if let Some(parcel) = queue.parcels.front().cloned() {
+                if let Some(commit) = queue.commits.front().cloned() {
                     queue.sending = true;
-                    return Some(parcel);
+                    return Some(commit);
                 }
                 if queue.closed {
                     return None;
@@ -157,18 +162,21 @@ impl Outbox {
 }
 
 /// Does what the coordinator says.
-pub(crate) fn obey(control: &Control, verdict: Verdict) {
+pub(crate) fn apply_verdict(control: &Control, verdict: Verdict) {
     match verdict {
         Verdict::Continue => {}
-        Verdict::Stop => control.give(Order::Stop),
-        Verdict::Abandon => control.give(Order::Abandon),
+        Verdict::Stop => control.issue(Directive::Stop),
+        Verdict::Abandon => control.issue(Directive::Abandon),
     }
 }
 
 /// Sends a parcel until it is taken or refused for good.
-pub(crate) async fn send(link: &Link, parcel: &Parcel) -> Result<Verdict, Refusal> {
+pub(crate) async fn send_with_retry(
+    link: &Link,
+    commit: &SpooledCommit,
+) -> Result<Verdict, Refusal> {
     for pause in pauses() {
-        match link.deliver(parcel).await {
+        match link.deliver(commit).await {
             // The store may have lost the checkpoint between its delivery and the commit. A worker that
             // is not let in any more is ended by its heartbeat; what it made waits on disk for another.
             Err(refusal)
@@ -176,19 +184,19 @@ pub(crate) async fn send(link: &Link, parcel: &Parcel) -> Result<Verdict, Refusa
                     || refusal.is_access()
                     || refusal.has_reason(&Reason::CheckpointMissing) =>
             {
-                tracing::debug!(%refusal, attempt = %parcel.claim.attempt, "delivery waits");
+                tracing::debug!(%refusal, attempt = %commit.claim.attempt, "delivery waits");
                 tokio::time::sleep(pause).await;
             }
             settled => return settled,
         }
     }
-    link.deliver(parcel).await
+    link.deliver(commit).await
 }
 
 /// A parcel was refused. If the trial belongs to somebody else that is all right; anything else
 /// ends the attempt with what was said, so that nobody waits for its lease.
-async fn give_up(link: &Link, parcel: &Parcel, refusal: &Refusal) {
-    let attempt = &parcel.claim.attempt;
+async fn give_up(link: &Link, commit: &SpooledCommit, refusal: &Refusal) {
+    let attempt = &commit.claim.attempt;
     if matches!(
         refusal.reason,
         Some(Reason::StaleAttempt | Reason::UnknownSweep | Reason::UnknownTrial)
@@ -199,9 +207,9 @@ async fn give_up(link: &Link, parcel: &Parcel, refusal: &Refusal) {
     tracing::error!(%attempt, %refusal, "the coordinator refused a commit");
     let message = format!("the coordinator refused a commit: {refusal}");
     let ending = Some(AttemptEnd::Error { message });
-    let log = parcel.log.clone();
-    let parcel = Parcel { claim: parcel.claim.clone(), goods: None, ending, log };
-    if let Err(refusal) = send(link, &parcel).await {
+    let log = commit.log.clone();
+    let commit = SpooledCommit { claim: commit.claim.clone(), payload: None, ending, log };
+    if let Err(refusal) = send_with_retry(link, &commit).await {
         tracing::error!(%attempt, %refusal, "the coordinator refused the end of the attempt too");
     }
 }

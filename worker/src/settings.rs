@@ -16,7 +16,7 @@ pub struct Settings {
     /// Where the coordinator is, and how it is known.
     pub access: AccessConfig,
     /// What it offers to trials.
-    pub offered: Offered,
+    pub offered: OfferedResources,
     /// The only sweep to work for; all if none.
     pub sweep: Option<SweepName>,
     /// Where commits lie until they are delivered.
@@ -24,20 +24,20 @@ pub struct Settings {
     /// How long to wait without work before leaving; none waits until every sweep has ended.
     pub idle: Option<Duration>,
     /// How long to wait for a coordinator that cannot be reached, while there is nothing to train.
-    pub patience: Duration,
+    pub unreachable_timeout: Duration,
     /// How long leaving may take once it was asked for.
     pub grace: Duration,
     /// Cancelled when the process that started this one has died, and the coordinator with it.
     pub orphaned: CancellationToken,
     /// Where it runs.
-    pub place: WorkerLocation,
+    pub location: WorkerLocation,
     /// How long from now it may live at most: whatever started it ends it then.
     pub deadline: Option<Duration>,
 }
 
 /// What a worker offers to trials.
 #[derive(Debug, Clone, Default)]
-pub struct Offered {
+pub struct OfferedResources {
     /// Threads that compute trials side by side.
     pub slots: u32,
     /// GPUs, in the order in which they are numbered.
@@ -48,7 +48,7 @@ pub struct Offered {
     pub shortfalls: Vec<String>,
 }
 
-impl Offered {
+impl OfferedResources {
     /// The same as trials are placed by it.
     pub(crate) fn offer(&self) -> ResourceOffer {
         let gpus = u32::try_from(self.gpus.len()).unwrap_or(u32::MAX);
@@ -64,8 +64,8 @@ impl Offered {
 }
 
 impl Settings {
-    /// Default of [`Self::patience`].
-    pub const PATIENCE: Duration = Duration::from_mins(5);
+    /// Default of [`Self::unreachable_timeout`].
+    pub const UNREACHABLE_TIMEOUT: Duration = Duration::from_mins(5);
 
     /// Default of [`Self::grace`]: within what Slurm and Kubernetes give after a SIGTERM.
     pub const GRACE: Duration = Duration::from_secs(25);

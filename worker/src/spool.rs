@@ -19,7 +19,7 @@ use rheo_core::id::{Digest, StateId, WorkerId};
 use rheo_core::machine::AttemptClaim;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::parcel::Parcel;
+use crate::spooled_commit::SpooledCommit;
 
 /// The name of the lock; no sweep has one like it.
 const LOCK: &str = ".lock";
@@ -28,12 +28,12 @@ const LOCK: &str = ".lock";
 const STATE: &str = ".state";
 
 /// The ending of what is being written.
-const ASIDE: &str = "new";
+const PARTIAL: &str = "new";
 /// The name of a file that is written to see whether one can be.
 const PROBE: &str = ".probe";
 
 /// Bytes of it.
-const PROBED: usize = 64 << 10;
+const PROBE_BYTES: usize = 64 << 10;
 
 /// The directory of one worker.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Spool {
     /// Says that what is kept here from now on is for `state`.
     pub(crate) fn dedicate(&self, state: StateId) -> Result<(), Error> {
         let path = self.directory.join(STATE);
-        let aside = path.with_extension(ASIDE);
+        let aside = path.with_extension(PARTIAL);
         fs::write(&aside, format!("{state}\n")).map_err(at(&aside))?;
         fs::rename(&aside, &path).map_err(at(&path))
     }
@@ -115,20 +115,21 @@ impl Spool {
 
     /// The parcels that were not delivered, in the order in which they must be. One that cannot be
     /// read was not written completely, and is left out.
-    pub(crate) fn parcels(&self) -> Vec<Parcel> {
+    pub(crate) fn commits(&self) -> Vec<SpooledCommit> {
         let read = |path: &PathBuf| {
-            let parcel = rmp_serde::from_slice::<Parcel>(&fs::read(path).ok()?).ok();
-            if parcel.is_none() {
+            let commit = rmp_serde::from_slice::<SpooledCommit>(&fs::read(path).ok()?).ok();
+            if commit.is_none() {
                 tracing::warn!(path = %path.display(), "a commit cannot be read, and stays on disk");
             }
-            parcel
+            commit
         };
-        let mut parcels: Vec<Parcel> = self.files().iter().filter_map(read).collect();
-        parcels.sort_by(|a, b| {
-            let key = |parcel: &Parcel| (parcel.claim.attempt.clone(), parcel.claim.sequence);
+        let mut commits: Vec<SpooledCommit> = self.files().iter().filter_map(read).collect();
+        commits.sort_by(|a, b| {
+            let key =
+                |commit: &SpooledCommit| (commit.claim.attempt.clone(), commit.claim.sequence);
             key(a).cmp(&key(b))
         });
-        parcels
+        commits
     }
 
     /// Whether nothing is left to deliver.
@@ -141,23 +142,23 @@ impl Spool {
         let list = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
         let attempts = list(self.directory.clone()).flat_map(|sweep| list(sweep.path()));
         let files = attempts.flat_map(|attempt| list(attempt.path())).map(|file| file.path());
-        files.filter(|path| path.extension().is_none_or(|extension| extension != ASIDE)).collect()
+        files.filter(|path| path.extension().is_none_or(|extension| extension != PARTIAL)).collect()
     }
 
     /// Writes a parcel, in place of one with the same number if there is one.
-    pub(crate) fn write(&self, parcel: &Parcel) -> Result<(), Error> {
-        let path = self.path(&parcel.claim);
+    pub(crate) fn write(&self, commit: &SpooledCommit) -> Result<(), Error> {
+        let path = self.path(&commit.claim);
         let directory = path.parent().unwrap_or(&self.directory);
         fs::create_dir_all(directory).map_err(at(directory))?;
-        let aside = path.with_extension(ASIDE);
-        fs::write(&aside, rmp_serde::to_vec_named(parcel)?).map_err(at(&aside))?;
+        let aside = path.with_extension(PARTIAL);
+        fs::write(&aside, rmp_serde::to_vec_named(commit)?).map_err(at(&aside))?;
         fs::rename(&aside, &path).map_err(at(&path))
     }
 
     /// Makes sure that there is room for a commit: writes as much as a small one takes.
     pub(crate) fn probe(&self) -> Result<(), Error> {
         let path = self.directory.join(PROBE);
-        let written = fs::write(&path, vec![0; PROBED]).map_err(at(&path));
+        let written = fs::write(&path, vec![0; PROBE_BYTES]).map_err(at(&path));
         // It may not have been made.
         let _ = fs::remove_file(&path);
         written

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 /// One message about a trial: a commit, or the end of the attempt with or without a last commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Parcel {
+pub(crate) struct SpooledCommit {
     /// Who says it, and which message of the attempt it is.
     pub(crate) claim: AttemptClaim,
     /// Rows and the checkpoint that follows them.
-    pub(crate) goods: Option<Goods>,
+    #[serde(rename = "goods")]
+    pub(crate) payload: Option<CommitPayload>,
     /// How the attempt ended, if it has.
     pub(crate) ending: Option<AttemptEnd>,
     /// Lines of its log since the message before.
@@ -22,7 +23,7 @@ pub(crate) struct Parcel {
 
 /// Rows and the checkpoint that follows them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Goods {
+pub(crate) struct CommitPayload {
     /// What the coordinator must know of them.
     pub(crate) work: CommitManifest,
     /// The rows.
@@ -31,10 +32,10 @@ pub(crate) struct Goods {
     pub(crate) checkpoint: Bytes,
 }
 
-impl Parcel {
+impl SpooledCommit {
     /// How large its rows are.
     pub(crate) fn rows_bytes(&self) -> usize {
-        let batches = self.goods.iter().flat_map(|goods| &goods.batches);
+        let batches = self.payload.iter().flat_map(|payload| &payload.batches);
         batches.map(|batch| batch.ipc.len()).sum()
     }
 
@@ -50,17 +51,17 @@ impl Parcel {
     pub(crate) fn merge(&mut self, later: Self) {
         self.ending = later.ending;
         self.add_log(later.log);
-        let Some(later) = later.goods else { return };
-        match &mut self.goods {
-            None => self.goods = Some(later),
-            Some(goods) => {
-                goods.work.rows = goods.work.rows.plus(&later.work.rows);
-                goods.work.reports.extend(later.work.reports);
-                goods.work.produced = later.work.produced;
-                goods.work.checkpoint = later.work.checkpoint;
-                goods.work.fraction = later.work.fraction;
-                goods.batches.extend(later.batches);
-                goods.checkpoint = later.checkpoint;
+        let Some(later) = later.payload else { return };
+        match &mut self.payload {
+            None => self.payload = Some(later),
+            Some(payload) => {
+                payload.work.rows = payload.work.rows.plus(&later.work.rows);
+                payload.work.reports.extend(later.work.reports);
+                payload.work.produced = later.work.produced;
+                payload.work.checkpoint = later.work.checkpoint;
+                payload.work.fraction = later.work.fraction;
+                payload.batches.extend(later.batches);
+                payload.checkpoint = later.checkpoint;
             }
         }
     }

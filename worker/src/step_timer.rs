@@ -12,7 +12,7 @@ const UNKNOWN: Duration = Duration::from_secs(15);
 
 /// The longest start and the longest step of all trials so far.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct StepTimer {
     start_ms: AtomicU64,
     step_ms: AtomicU64,
 }
@@ -21,14 +21,14 @@ fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Pace {
+impl StepTimer {
     /// A trial took so long from its assignment to the first moment at which it could commit.
-    pub(crate) fn started(&self, after: Duration) {
+    pub(crate) fn record_start(&self, after: Duration) {
         self.start_ms.fetch_max(ms(after).max(1), Ordering::Relaxed);
     }
 
     /// Two such moments were so far apart.
-    pub(crate) fn stepped(&self, after: Duration) {
+    pub(crate) fn record_step(&self, after: Duration) {
         self.step_ms.fetch_max(ms(after), Ordering::Relaxed);
     }
 
@@ -42,7 +42,7 @@ impl Pace {
 
     /// How long before its end a worker must begin to leave: the step that is under way ends first,
     /// then there is `grace` to deliver.
-    pub(crate) fn lead(&self, grace: Duration) -> Duration {
+    pub(crate) fn leave_lead(&self, grace: Duration) -> Duration {
         grace + self.step()
     }
 
@@ -57,14 +57,14 @@ mod tests {
 
     #[test]
     fn a_worker_learns_how_long_its_trials_take() {
-        let pace = Pace::default();
+        let step_timer = StepTimer::default();
         let grace = Duration::from_secs(25);
-        assert_eq!(pace.first_commit(), UNKNOWN);
-        assert_eq!(pace.lead(grace), grace);
-        pace.started(Duration::from_secs(3));
-        pace.stepped(Duration::from_mins(1));
-        pace.stepped(Duration::from_secs(1));
-        assert_eq!(pace.first_commit(), Duration::from_secs(123));
-        assert_eq!(pace.lead(grace), Duration::from_secs(85));
+        assert_eq!(step_timer.first_commit(), UNKNOWN);
+        assert_eq!(step_timer.leave_lead(grace), grace);
+        step_timer.record_start(Duration::from_secs(3));
+        step_timer.record_step(Duration::from_mins(1));
+        step_timer.record_step(Duration::from_secs(1));
+        assert_eq!(step_timer.first_commit(), Duration::from_secs(123));
+        assert_eq!(step_timer.leave_lead(grace), Duration::from_secs(85));
     }
 }

@@ -19,22 +19,22 @@ use rheo_proto::access::{AccessConfig, Role};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::control::{Control, Order};
+use crate::control::{Control, Directive};
 use crate::link::Assignment;
 use crate::link::Link;
 use crate::outbox::Outbox;
-use crate::parcel::{Goods, Parcel};
 use crate::spool::Spool;
-use crate::trial::Bench;
+use crate::spooled_commit::{CommitPayload, SpooledCommit};
+use crate::trial::WorkerContext;
 
 fn shapes(counts: &RowCounts) -> u64 {
     counts.get(&Table::Shapes.to_name())
 }
 
 /// A trainer that runs a function.
-struct Fake<F>(F);
+struct FakeTrainer<F>(F);
 
-impl<F> Trainer for Fake<F>
+impl<F> Trainer for FakeTrainer<F>
 where
     F: Fn(&mut dyn Session) -> Result<RunOutcome, TrainError> + Send + Sync,
 {
@@ -102,7 +102,7 @@ fn finish(rows: u32) -> FinalCommit {
 }
 
 /// Runs an attempt of `assignment` and returns what lies in the spool.
-async fn attempt<F>(assignment: Assignment, order: Order, trainer: F) -> Vec<Parcel>
+async fn attempt<F>(assignment: Assignment, directive: Directive, trainer: F) -> Vec<SpooledCommit>
 where
     F: Fn(&mut dyn Session) -> Result<RunOutcome, TrainError> + Send + Sync + 'static,
 {
@@ -116,33 +116,33 @@ where
         role: Role::Worker,
     };
     let link = Arc::new(Link::new(access));
-    let bench = Bench {
+    let context = WorkerContext {
         worker: worker(1),
         link,
         spool: Arc::clone(&spool),
-        trainer: Arc::new(Fake(trainer)),
-        pace: Arc::default(),
+        trainer: Arc::new(FakeTrainer(trainer)),
+        step_timer: Arc::default(),
     };
     let control = Arc::new(Control::default());
-    control.give(order);
-    let outbox = Arc::new(Outbox::new(Arc::clone(&spool), bench.claim(&assignment)));
+    control.issue(directive);
+    let outbox = Arc::new(Outbox::new(Arc::clone(&spool), context.claim(&assignment)));
     // Whether it was unfit is seen by its ending.
-    let _ = bench.train(assignment, control, outbox, Vec::new()).await;
-    spool.parcels()
+    let _ = context.train(assignment, control, outbox, Vec::new()).await;
+    spool.commits()
 }
 
-async fn ending<F>(order: Order, trainer: F) -> AttemptEnd
+async fn ending<F>(directive: Directive, trainer: F) -> AttemptEnd
 where
     F: Fn(&mut dyn Session) -> Result<RunOutcome, TrainError> + Send + Sync + 'static,
 {
-    let parcels = attempt(assignment(), order, trainer).await;
-    let [parcel] = &parcels[..] else { panic!("{parcels:?}") };
-    parcel.ending.clone().unwrap()
+    let commits = attempt(assignment(), directive, trainer).await;
+    let [commit] = &commits[..] else { panic!("{commits:?}") };
+    commit.ending.clone().unwrap()
 }
 
 #[tokio::test]
 async fn a_panic_of_the_trainer_ends_its_attempt_with_its_message() {
-    let ending = ending(Order::Run, |_| panic!("shape [3, 4] is invalid")).await;
+    let ending = ending(Directive::Run, |_| panic!("shape [3, 4] is invalid")).await;
     let message = "panicked: shape [3, 4] is invalid".to_owned();
     assert_eq!(ending, AttemptEnd::Error { message });
 }
@@ -162,25 +162,25 @@ async fn every_error_of_the_trainer_has_its_ending() {
         ),
         (TrainError::Other, AttemptEnd::Error { message: message.clone() }),
     ] {
-        let ending = ending(Order::Run, move |_| Err(error("no".to_owned()))).await;
+        let ending = ending(Directive::Run, move |_| Err(error("no".to_owned()))).await;
         assert_eq!(ending, expected);
     }
 }
 
 #[tokio::test]
 async fn who_stopped_a_trial_says_how_its_attempt_ends() {
-    for (order, expected) in [
-        (Order::Drain, AttemptEnd::Preempted),
-        (Order::TimeOut, AttemptEnd::TimedOut),
-        (Order::Stop, AttemptEnd::Stopped),
+    for (directive, expected) in [
+        (Directive::Drain, AttemptEnd::Preempted),
+        (Directive::TimeOut, AttemptEnd::TimedOut),
+        (Directive::Stop, AttemptEnd::Stopped),
     ] {
-        let ending = ending(order, |session| {
+        let ending = ending(directive, |session| {
             assert_eq!(session.next(), NextAction::Stop);
             Ok(RunOutcome::Stopped(commit(1, b"half way")))
         });
         assert_eq!(ending.await, expected);
     }
-    let abandoned = attempt(assignment(), Order::Abandon, |session| {
+    let abandoned = attempt(assignment(), Directive::Abandon, |session| {
         assert_eq!(session.next(), NextAction::Abandon);
         Ok(RunOutcome::Stopped(commit(1, b"half way")))
     });
@@ -189,16 +189,22 @@ async fn who_stopped_a_trial_says_how_its_attempt_ends() {
 
 #[tokio::test]
 async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoint() {
-    let parcels = attempt(assignment(), Order::Run, |session| {
+    let commits = attempt(assignment(), Directive::Run, |session| {
         session.commit(commit(3, b"first"));
         session.commit(commit(2, b"second"));
         Ok(RunOutcome::Completed(finish(1)))
     });
-    let parcels = parcels.await;
-    let [Parcel { claim, goods: Some(Goods { work, batches, checkpoint }), ending, log }] =
-        &parcels[..]
+    let commits = commits.await;
+    let [
+        SpooledCommit {
+            claim,
+            payload: Some(CommitPayload { work, batches, checkpoint }),
+            ending,
+            log,
+        },
+    ] = &commits[..]
     else {
-        panic!("{parcels:?}")
+        panic!("{commits:?}")
     };
     assert_eq!(claim.sequence, 1);
     assert_eq!((shapes(&work.rows), shapes(&work.produced)), (6, 6));
@@ -211,12 +217,12 @@ async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoi
 #[tokio::test]
 async fn a_trial_that_starts_over_brings_only_rows_that_are_not_durable() {
     let durable = [(Table::Shapes.to_name(), 4)].into_iter().collect();
-    let parcels = attempt(Assignment { durable, ..assignment() }, Order::Run, |session| {
+    let commits = attempt(Assignment { durable, ..assignment() }, Directive::Run, |session| {
         session.commit(commit(3, b"again"));
         Ok(RunOutcome::Completed(finish(3)))
     });
-    let parcels = parcels.await;
-    let work = &parcels[0].goods.as_ref().unwrap().work;
+    let commits = commits.await;
+    let work = &commits[0].payload.as_ref().unwrap().work;
     assert_eq!((shapes(&work.rows), shapes(&work.produced)), (2, 6));
 }
 
@@ -225,14 +231,14 @@ fn a_spool_is_taken_over_by_one_worker_when_its_own_is_dead_and_not_before() {
     let root = TempDir::new().unwrap();
     let living = Spool::open(root.path(), worker(1)).unwrap();
     let ending = Some(AttemptEnd::Stopped);
-    let parcel = Parcel { claim: claim(1), goods: None, ending, log: Vec::new() };
-    living.write(&parcel).unwrap();
+    let commit = SpooledCommit { claim: claim(1), payload: None, ending, log: Vec::new() };
+    living.write(&commit).unwrap();
     assert!(Spool::orphans(root.path()).is_empty());
     // A process that dies drops its lock.
     drop(living);
     let orphans = Spool::orphans(root.path());
     let [orphan] = &orphans[..] else { panic!("{orphans:?}") };
-    assert_eq!((orphan.worker, orphan.parcels()), (worker(1), vec![parcel]));
+    assert_eq!((orphan.worker, orphan.commits()), (worker(1), vec![commit]));
     assert!(Spool::orphans(root.path()).is_empty(), "somebody has it");
     for orphan in Spool::orphans(root.path()).into_iter().chain(orphans) {
         orphan.close();
@@ -252,17 +258,17 @@ fn attempts_of_one_name_from_two_states_lie_side_by_side() {
     let spool = Spool::open(root.path(), worker(1)).unwrap();
     spool.dedicate(origin(1).state).unwrap();
     assert_eq!(spool.owner(), Some(origin(1).state));
-    let of = |n| Parcel {
+    let of = |n| SpooledCommit {
         claim: AttemptClaim { origin: Some(origin(n)), ..claim(1) },
-        goods: None,
+        payload: None,
         ending: Some(AttemptEnd::Stopped),
         log: Vec::new(),
     };
     spool.write(&of(1)).unwrap();
     spool.write(&of(2)).unwrap();
-    assert_eq!(spool.parcels().len(), 2);
+    assert_eq!(spool.commits().len(), 2);
     spool.forget(&of(1).claim);
-    assert_eq!(spool.parcels(), [of(2)]);
+    assert_eq!(spool.commits(), [of(2)]);
 }
 
 #[test]
@@ -285,13 +291,13 @@ fn a_parcel_that_was_written_in_part_is_left_out() {
     let spool = Spool::open(root.path(), worker(1)).unwrap();
     for sequence in [1, 2] {
         let (claim, log) = (claim(sequence), Vec::new());
-        spool.write(&Parcel { claim, goods: None, ending: None, log }).unwrap();
+        spool.write(&SpooledCommit { claim, payload: None, ending: None, log }).unwrap();
     }
     let attempts = root.path().join(worker(1).to_string()).join("lock");
     let attempt = std::fs::read_dir(attempts).unwrap().next().unwrap().unwrap();
     let path = attempt.path().join("2");
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    let sequences = spool.parcels().iter().map(|parcel| parcel.claim.sequence).collect::<Vec<_>>();
+    let sequences = spool.commits().iter().map(|commit| commit.claim.sequence).collect::<Vec<_>>();
     assert_eq!(sequences, [1]);
 }

@@ -16,27 +16,27 @@ use rheo_model::trainer::{self, FinalCommit, Gpu, RunOutcome, Trainer};
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
 
-use crate::control::{Control, Order};
+use crate::control::{Control, Directive};
+use crate::inventory;
 use crate::link::Assignment;
 use crate::link::{Link, pauses};
 use crate::outbox::Outbox;
-use crate::pace::Pace;
-use crate::parcel::Goods;
-use crate::session::Desk;
 use crate::spool::Spool;
-use crate::surroundings;
+use crate::spooled_commit::CommitPayload;
+use crate::step_timer::StepTimer;
+use crate::trial_session::TrialSession;
 
 /// What an attempt needs of its worker.
 #[derive(Clone)]
-pub(crate) struct Bench {
+pub(crate) struct WorkerContext {
     pub(crate) worker: WorkerId,
     pub(crate) link: Arc<Link>,
     pub(crate) spool: Arc<Spool>,
     pub(crate) trainer: Arc<dyn Trainer>,
-    pub(crate) pace: Arc<Pace>,
+    pub(crate) step_timer: Arc<StepTimer>,
 }
 
-impl Bench {
+impl WorkerContext {
     /// Runs an attempt and returns when its end is delivered, or when it is no longer ours; says what
     /// this worker lacked and why, if it was unfit.
     pub(crate) async fn run(
@@ -82,27 +82,28 @@ impl Bench {
         outbox: Arc<Outbox>,
         gpus: Vec<Gpu>,
     ) -> Result<(), (Need, String)> {
-        let (goods, ending) = match self.checkpoint(&assignment, &control).await {
+        let (payload, ending) = match self.checkpoint(&assignment, &control).await {
             Err(ending) => (None, ending),
             Ok(checkpoint) => {
-                let (post, pace) = (Arc::clone(&outbox), Arc::clone(&self.pace));
-                let desk = Desk::new(&assignment, Arc::clone(&control), post, pace, gpus);
+                let (post, step_timer) = (Arc::clone(&outbox), Arc::clone(&self.step_timer));
+                let session =
+                    TrialSession::new(&assignment, Arc::clone(&control), post, step_timer, gpus);
                 let trainer = Arc::clone(&self.trainer);
                 let log = Arc::clone(control.log());
-                let train = move || train(&*trainer, &assignment, checkpoint.as_ref(), desk);
+                let train = move || train(&*trainer, &assignment, checkpoint.as_ref(), session);
                 let attempt = move || log.scope(train);
                 match on_a_thread(attempt).await {
                     Ok(end) => end,
-                    Err(error) => (None, threadless(&error)),
+                    Err(error) => (None, no_thread_ending(&error)),
                 }
             }
         };
-        if control.order() == Order::Abandon {
+        if control.directive() == Directive::Abandon {
             return Ok(());
         }
-        let ending = match (ending, control.order()) {
-            (AttemptEnd::Stopped, Order::Drain) => AttemptEnd::Preempted,
-            (AttemptEnd::Stopped, Order::TimeOut) => AttemptEnd::TimedOut,
+        let ending = match (ending, control.directive()) {
+            (AttemptEnd::Stopped, Directive::Drain) => AttemptEnd::Preempted,
+            (AttemptEnd::Stopped, Directive::TimeOut) => AttemptEnd::TimedOut,
             (ending, _) => ending,
         };
         let (level, text) = end_line(&ending);
@@ -111,16 +112,17 @@ impl Bench {
             AttemptEnd::Unfit { need, message } => Some((need.clone(), message.clone())),
             _ => None,
         };
-        let Err(error) = outbox.push(goods, Some(ending), control.log().take()) else {
+        let Err(error) = outbox.push(payload, Some(ending), control.log().take()) else {
             return unfit.map_or(Ok(()), Err);
         };
         // What was trained is in memory; it counts if it is delivered from there, and another worker
         // goes on from it.
-        let (need, message) = (surroundings::unkept(&error), surroundings::unkept_text(&error));
+        let (need, message) =
+            (inventory::unmet_spool_need(&error), inventory::spool_error_text(&error));
         let (need, message) = unfit.unwrap_or((need, message));
         control.log().write_end(LogLevel::Error, &format!("given back: {message}"));
         let ending = AttemptEnd::Unfit { need: need.clone(), message: message.clone() };
-        outbox.end_unkept(ending, control.log().take());
+        outbox.end_unspooled(ending, control.log().take());
         Err((need, message))
     }
 
@@ -135,12 +137,12 @@ impl Bench {
             match self.link.get_checkpoint(&self.claim(assignment), digest).await {
                 Ok(bytes) => return Ok(Some(bytes)),
                 // Whoever runs another state knows nothing about the checkpoint.
-                Err(refusal) if refusal.is_foreign() => control.give(Order::Drain),
+                Err(refusal) if refusal.is_foreign() => control.issue(Directive::Drain),
                 // Who is not let in knows nothing about the checkpoint; its heartbeat ends it.
                 Err(refusal) if !refusal.transient && !refusal.is_access() => {
                     return Err(AttemptEnd::CheckpointUnusable { message: refusal.text });
                 }
-                Err(_) if control.order() != Order::Run => break,
+                Err(_) if control.directive() != Directive::Run => break,
                 Err(_) => tokio::time::sleep(pause).await,
             }
         }
@@ -162,7 +164,7 @@ async fn on_a_thread<T: Send + 'static>(
 }
 
 /// The end of an attempt that has no thread to run on.
-fn threadless(error: &io::Error) -> AttemptEnd {
+fn no_thread_ending(error: &io::Error) -> AttemptEnd {
     let message = format!("no thread could be started for the trial: {error}");
     AttemptEnd::Unfit { need: Need::System, message }
 }
@@ -172,16 +174,16 @@ fn train(
     trainer: &dyn Trainer,
     assignment: &Assignment,
     checkpoint: Option<&Bytes>,
-    mut desk: Desk,
-) -> (Option<Goods>, AttemptEnd) {
+    mut session: TrialSession,
+) -> (Option<CommitPayload>, AttemptEnd) {
     let resume = checkpoint.map(|bytes| &bytes[..]);
-    let run = AssertUnwindSafe(|| trainer.run(&assignment.config, resume, &mut desk));
+    let run = AssertUnwindSafe(|| trainer.run(&assignment.config, resume, &mut session));
     let ended = match catch_unwind(run) {
         Ok(Ok(ended)) => ended,
-        Ok(Err(error)) => return (None, of_error(error)),
-        Err(panic) => return (None, panicked(&text_of(&*panic))),
+        Ok(Err(error)) => return (None, trainer_ending(error)),
+        Err(panic) => return (None, panic_ending(&panic_text(&*panic))),
     };
-    if let Some(failure) = desk.failure.take() {
+    if let Some(failure) = session.failure.take() {
         return (None, failure);
     }
     let (commit, ending) = match ended {
@@ -193,8 +195,8 @@ fn train(
             (commit, AttemptEnd::Diverged { metrics, summary: Box::new(json(&summary)), detail })
         }
     };
-    match desk.pack(commit) {
-        Ok(goods) => (Some(goods), ending),
+    match session.pack(commit) {
+        Ok(payload) => (Some(payload), ending),
         Err(error) => (None, failed(&format!("its rows cannot be encoded: {error}"))),
     }
 }
@@ -226,15 +228,15 @@ fn failed(message: &str) -> AttemptEnd {
 }
 
 /// A panic is a fault of the program, unless it says that the machine is at its limits.
-fn panicked(text: &str) -> AttemptEnd {
+fn panic_ending(text: &str) -> AttemptEnd {
     let message = format!("panicked: {text}");
-    if surroundings::says_limits(text) {
+    if inventory::is_limit_text(text) {
         return AttemptEnd::Unfit { need: Need::System, message };
     }
     AttemptEnd::Error { message }
 }
 
-fn of_error(error: trainer::Error) -> AttemptEnd {
+fn trainer_ending(error: trainer::Error) -> AttemptEnd {
     match error {
         trainer::Error::Checkpoint(message) => AttemptEnd::CheckpointUnusable { message },
         trainer::Error::OutOfMemory(message) => AttemptEnd::OutOfMemory { message },
@@ -244,7 +246,7 @@ fn of_error(error: trainer::Error) -> AttemptEnd {
 }
 
 /// What a panic said.
-fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "without a message".to_owned())

@@ -13,27 +13,27 @@ use rheo_model::trainer::{Commit, Gpu, NextAction, Session};
 use rheo_query::TrialKeys;
 use tokio::time::Instant;
 
-use crate::control::{Control, Order};
+use crate::control::{Control, Directive};
+use crate::inventory;
 use crate::link::Assignment;
 use crate::outbox::Outbox;
-use crate::pace::Pace;
-use crate::parcel::Goods;
-use crate::surroundings;
+use crate::spooled_commit::CommitPayload;
+use crate::step_timer::StepTimer;
 
 /// The shortest time between two lines about epochs.
 const EPOCH_LINES: Duration = Duration::from_secs(10);
 
 /// One running trial.
-pub(crate) struct Desk {
+pub(crate) struct TrialSession {
     control: Arc<Control>,
     outbox: Arc<Outbox>,
     keys: TrialKeys,
     began: Instant,
-    pace: Arc<Pace>,
+    step_timer: Arc<StepTimer>,
     /// The GPUs that the attempt has.
     gpus: Vec<Gpu>,
     /// When it last could have committed.
-    looked: Option<Instant>,
+    asked_at: Option<Instant>,
     timeout: Option<Duration>,
     /// Time between commits; zero commits after every epoch.
     interval: Duration,
@@ -50,12 +50,12 @@ pub(crate) struct Desk {
     pub(crate) failure: Option<AttemptEnd>,
 }
 
-impl Desk {
+impl TrialSession {
     pub(crate) fn new(
         assignment: &Assignment,
         control: Arc<Control>,
         outbox: Arc<Outbox>,
-        pace: Arc<Pace>,
+        step_timer: Arc<StepTimer>,
         gpus: Vec<Gpu>,
     ) -> Self {
         let TrialConfig { checkpoint, resources, .. } = &assignment.config;
@@ -68,9 +68,9 @@ impl Desk {
             outbox,
             keys: TrialKeys::new(assignment.attempt.trial.index, &config),
             began: now,
-            pace,
+            step_timer,
             gpus,
-            looked: None,
+            asked_at: None,
             timeout: resources.timeout.map(seconds),
             interval: seconds(checkpoint.interval),
             committed: now,
@@ -85,7 +85,7 @@ impl Desk {
 
     /// Packs a commit: its rows without those that are durable already, because a trial that had to
     /// start over produces them again.
-    pub(crate) fn pack(&mut self, commit: Commit) -> Result<Goods, rheo_query::Error> {
+    pub(crate) fn pack(&mut self, commit: Commit) -> Result<CommitPayload, rheo_query::Error> {
         let Commit { mut rows, reports, checkpoint, progress } = commit;
         let produced = self.produced.plus(&rows.counts());
         rows.skip(&self.durable.beyond(&self.produced));
@@ -102,15 +102,15 @@ impl Desk {
             reports,
             fraction: progress.fraction,
         };
-        Ok(Goods { work, batches, checkpoint: Bytes::from(checkpoint) })
+        Ok(CommitPayload { work, batches, checkpoint: Bytes::from(checkpoint) })
     }
 
     /// Notes how long it took to come here.
-    fn look(&mut self) {
+    fn record_question(&mut self) {
         let now = Instant::now();
-        match self.looked.replace(now) {
-            None => self.pace.started(now - self.began),
-            Some(before) => self.pace.stepped(now - before),
+        match self.asked_at.replace(now) {
+            None => self.step_timer.record_start(now - self.began),
+            Some(before) => self.step_timer.record_step(now - before),
         }
     }
 
@@ -138,26 +138,26 @@ impl Desk {
     }
 }
 
-impl Session for Desk {
+impl Session for TrialSession {
     fn next(&mut self) -> NextAction {
-        self.look();
+        self.record_question();
         if self.failure.is_some() {
             return NextAction::Abandon;
         }
         if self.timeout.is_some_and(|timeout| self.began.elapsed() > timeout) {
-            if self.control.order() < Order::TimeOut {
+            if self.control.directive() < Directive::TimeOut {
                 let limit = self.timeout.unwrap_or_default().as_secs_f64();
                 tracing::warn!(
                     "took longer than `resources.timeout: {limit}` seconds, the limit of an attempt"
                 );
             }
-            self.control.give(Order::TimeOut);
+            self.control.issue(Directive::TimeOut);
         }
-        match self.control.order() {
-            Order::Abandon => NextAction::Abandon,
-            Order::Drain | Order::TimeOut | Order::Stop => NextAction::Stop,
-            Order::Run if self.is_due() => NextAction::Commit,
-            Order::Run => NextAction::Continue,
+        match self.control.directive() {
+            Directive::Abandon => NextAction::Abandon,
+            Directive::Drain | Directive::TimeOut | Directive::Stop => NextAction::Stop,
+            Directive::Run if self.is_due() => NextAction::Commit,
+            Directive::Run => NextAction::Continue,
         }
     }
 
@@ -169,16 +169,15 @@ impl Session for Desk {
 
     fn commit(&mut self, commit: Commit) {
         self.failure = match self.pack(commit) {
-            Ok(goods) => {
-                let pushed = self.outbox.push(Some(goods), None, self.control.log().take());
+            Ok(payload) => {
+                let pushed = self.outbox.push(Some(payload), None, self.control.log().take());
                 pushed.err().map(|error| AttemptEnd::Unfit {
-                    need: surroundings::unkept(&error),
-                    message: surroundings::unkept_text(&error),
+                    need: inventory::unmet_spool_need(&error),
+                    message: inventory::spool_error_text(&error),
                 })
             }
             Err(error) => {
-                let message =
-                    format!("a commit cannot be encoded: {}", surroundings::chain(&error));
+                let message = format!("a commit cannot be encoded: {}", inventory::chain(&error));
                 Some(AttemptEnd::Error { message })
             }
         };

@@ -20,35 +20,35 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::control::{Control, Order};
-use crate::exit::{Error, Exit};
+use crate::control::{Control, Directive};
+use crate::exit::{Error, ExitReason};
 use crate::fitness::Fitness;
+use crate::inventory;
 use crate::link::Assignment;
-use crate::link::{Answer, Goodbye, Link, pauses};
-use crate::orphan::see_off;
-use crate::outbox::obey;
+use crate::link::{AcquireReply, LeaveReason, Link, pauses};
+use crate::orphan::deliver_orphan;
+use crate::outbox::apply_verdict;
 use crate::settings::Settings;
 use crate::spool::Spool;
-use crate::surroundings;
-use crate::trial::Bench;
+use crate::trial::WorkerContext;
 
 /// How long one call waits for work.
-const WAIT: Duration = Duration::from_secs(20);
+const ACQUIRE_WAIT: Duration = Duration::from_secs(20);
 
 /// How long saying goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(2);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often a worker that lacks something looks whether that has changed.
-const EXAMINE: Duration = Duration::from_secs(5);
+const INVENTORY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often progress is told at least, so that people see it move.
-const PROGRESS: Duration = Duration::from_secs(1);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lines of logs in one heartbeat; those of an attempt become durable with its commits anyway.
-const LINES: usize = 1000;
+const HEARTBEAT_LINES: usize = 1000;
 
 /// The trials that run.
-type Running = Arc<Mutex<BTreeMap<HeldAttempt, (GrantedResources, Arc<Control>)>>>;
+type RunningTrials = Arc<Mutex<BTreeMap<HeldAttempt, (GrantedResources, Arc<Control>)>>>;
 
 struct Worker {
     settings: Settings,
@@ -56,10 +56,10 @@ struct Worker {
     ends: Option<Instant>,
     info: Mutex<WorkerInfo>,
     fitness: Arc<Fitness>,
-    bench: Bench,
+    context: WorkerContext,
     /// The state that it works for, once it has joined.
-    home: Mutex<Option<StateId>>,
-    running: Running,
+    state: Mutex<Option<StateId>>,
+    running: RunningTrials,
     /// Told when a slot becomes free.
     freed: Arc<Notify>,
     tasks: TaskTracker,
@@ -70,7 +70,7 @@ pub async fn run(
     settings: Settings,
     trainer: Arc<dyn Trainer>,
     drain: CancellationToken,
-) -> Result<Exit, Error> {
+) -> Result<ExitReason, Error> {
     let worker = WorkerId(Uuid::now_v7());
     let link = Arc::new(Link::new(settings.access.clone()));
     let mut info = WorkerInfo {
@@ -81,31 +81,31 @@ pub async fn run(
         shortfalls: settings.offered.shortfalls.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         workloads: vec![networks::NAME],
-        place: settings.place.clone(),
+        place: settings.location.clone(),
         inventory: None,
     };
     let spool = match Spool::open(&settings.spool, worker) {
         Ok(spool) => Arc::new(spool),
         Err(error) => {
             // So that people see at the coordinator what is missing here.
-            let reason = surroundings::unkept_text(&error);
+            let reason = inventory::spool_error_text(&error);
             let told = async {
                 link.join(worker, &info, None).await?;
-                link.leave(worker, Goodbye::Useless(reason)).await
+                link.leave(worker, LeaveReason::Useless(reason)).await
             };
             // It may be away.
-            let _ = tokio::time::timeout(GOODBYE, told).await;
+            let _ = tokio::time::timeout(LEAVE_TIMEOUT, told).await;
             return Err(error.into());
         }
     };
-    info.inventory = look(&trainer, &spool, 0).await;
+    info.inventory = take_inventory(&trainer, &spool, 0).await;
     let worker = Worker {
         info: Mutex::new(info),
         fitness: Arc::default(),
-        bench: Bench { worker, link, spool, trainer, pace: Arc::default() },
-        home: Mutex::default(),
+        context: WorkerContext { worker, link, spool, trainer, step_timer: Arc::default() },
+        state: Mutex::default(),
         ends: settings.deadline.map(|left| Instant::now() + left),
-        running: Running::default(),
+        running: RunningTrials::default(),
         freed: Arc::new(Notify::new()),
         tasks: TaskTracker::new(),
         settings,
@@ -119,8 +119,8 @@ impl Worker {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn home(&self) -> MutexGuard<'_, Option<StateId>> {
-        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, Option<StateId>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn info(&self) -> WorkerInfo {
@@ -136,7 +136,7 @@ impl Worker {
         free
     }
 
-    async fn work(&self, drain: &CancellationToken) -> Result<Exit, Error> {
+    async fn work(&self, drain: &CancellationToken) -> Result<ExitReason, Error> {
         if !self.has_time() {
             let left = self
                 .ends
@@ -146,23 +146,23 @@ impl Worker {
         }
         let JoinReply { lease, state } = tokio::select! {
             joined = self.join() => joined?,
-            () = drain.cancelled() => return Ok(Exit::Drained),
+            () = drain.cancelled() => return Ok(ExitReason::Drained),
         };
         tokio::select! {
-            () = self.adopt_orphans(state) => {}
-            () = drain.cancelled() => return Ok(Exit::Drained),
+            () = self.recover_orphans(state) => {}
+            () = drain.cancelled() => return Ok(ExitReason::Drained),
         }
-        let heartbeat = self.beat(lease);
+        let heartbeat = self.heartbeat(lease);
         let acquire = self.acquire();
         tokio::select! {
             error = heartbeat => Err(error),
             exit = acquire => exit,
-            never = self.examine() => match never {},
+            never = self.watch_inventory() => match never {},
             () = self.time_to_leave() => {
                 tracing::info!("the time of this worker is over");
-                Ok(Exit::Drained)
+                Ok(ExitReason::Drained)
             }
-            () = drain.cancelled() => Ok(Exit::Drained),
+            () = drain.cancelled() => Ok(ExitReason::Drained),
         }
     }
 
@@ -171,19 +171,19 @@ impl Worker {
         let Some(ends) = self.ends else { return std::future::pending().await };
         loop {
             let left = ends.saturating_duration_since(Instant::now());
-            let lead = self.bench.pace.lead(self.settings.grace);
-            if left <= lead {
+            let leave_lead = self.context.step_timer.leave_lead(self.settings.grace);
+            if left <= leave_lead {
                 return;
             }
-            tokio::time::sleep(left.saturating_sub(lead).min(PROGRESS)).await;
+            tokio::time::sleep(left.saturating_sub(leave_lead).min(PROGRESS_INTERVAL)).await;
         }
     }
 
     /// How long trials may still begin: those that begin later could not commit anything before
     /// leaving must begin.
     fn time_for_trials(&self) -> Duration {
-        let pace = &self.bench.pace;
-        let needed = pace.lead(self.settings.grace) + pace.first_commit();
+        let step_timer = &self.context.step_timer;
+        let needed = step_timer.leave_lead(self.settings.grace) + step_timer.first_commit();
         self.ends.map_or(Duration::MAX, |ends| {
             ends.saturating_duration_since(Instant::now()).saturating_sub(needed)
         })
@@ -195,15 +195,15 @@ impl Worker {
 
     /// Joins, waiting for a coordinator that is not there yet.
     async fn join(&self) -> Result<JoinReply, Error> {
-        let deadline = Instant::now() + self.settings.patience;
+        let deadline = Instant::now() + self.settings.unreachable_timeout;
         let mut waits = pauses();
         loop {
-            let pause = waits.next().unwrap_or(WAIT);
-            match self.bench.link.join(self.bench.worker, &self.info(), None).await {
+            let pause = waits.next().unwrap_or(ACQUIRE_WAIT);
+            match self.context.link.join(self.context.worker, &self.info(), None).await {
                 Ok(joined) => {
-                    self.bench.spool.dedicate(joined.state)?;
+                    self.context.spool.dedicate(joined.state)?;
                     tracing::info!(state = %joined.state, "joined");
-                    *self.home() = Some(joined.state);
+                    *self.state() = Some(joined.state);
                     return Ok(joined);
                 }
                 Err(refusal) if !refusal.transient => return Err(self.refused(refusal)),
@@ -221,13 +221,13 @@ impl Worker {
     /// Joins again. A worker that has trials or commits of a state joins that state and no other;
     /// one that has nothing works for whichever coordinator answers.
     async fn rejoin(&self) -> Result<(), Error> {
-        let is_bound = !self.running().is_empty() || !self.bench.spool.is_empty();
-        let state = self.home().filter(|_| is_bound);
-        match self.bench.link.join(self.bench.worker, &self.info(), state).await {
+        let is_bound = !self.running().is_empty() || !self.context.spool.is_empty();
+        let state = self.state().filter(|_| is_bound);
+        match self.context.link.join(self.context.worker, &self.info(), state).await {
             Ok(joined) => {
-                let before = self.home().replace(joined.state);
+                let before = self.state().replace(joined.state);
                 if before != Some(joined.state) {
-                    self.bench.spool.dedicate(joined.state)?;
+                    self.context.spool.dedicate(joined.state)?;
                     tracing::info!(state = %joined.state, "joined another state");
                 }
             }
@@ -238,21 +238,21 @@ impl Worker {
     }
 
     /// Delivers what workers of `state` that died here have left, and says that they are gone.
-    async fn adopt_orphans(&self, state: StateId) {
-        let seeing_off = TaskTracker::new();
+    async fn recover_orphans(&self, state: StateId) {
+        let deliveries = TaskTracker::new();
         for orphan in Spool::orphans(&self.settings.spool) {
-            seeing_off.spawn(see_off(orphan, Arc::clone(&self.bench.link), state));
+            deliveries.spawn(deliver_orphan(orphan, Arc::clone(&self.context.link), state));
         }
         // Their trials are free before this worker asks for any, unless the coordinator is away. What
         // is not delivered when this worker goes waits on disk for the next one.
-        seeing_off.close();
-        let _ = tokio::time::timeout(WAIT, seeing_off.wait()).await;
+        deliveries.close();
+        let _ = tokio::time::timeout(ACQUIRE_WAIT, deliveries.wait()).await;
     }
 
     /// Renews leases and obeys verdicts, until the coordinator will not let this worker in any more.
     /// On a task of the runtime, while trials have threads of their own.
-    async fn beat(&self, lease: Duration) -> Error {
-        let period = (lease / 3).min(PROGRESS);
+    async fn heartbeat(&self, lease: Duration) -> Error {
+        let period = (lease / 3).min(PROGRESS_INTERVAL);
         let mut interval = tokio::time::interval(period);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -265,18 +265,23 @@ impl Worker {
             if held.is_empty() {
                 continue;
             }
-            let lines = LINES / held.len();
+            let lines = HEARTBEAT_LINES / held.len();
             let told: Vec<_> = held
                 .iter()
                 .map(|(id, control)| (id.clone(), control.progress(), control.log().unsent(lines)))
                 .collect();
             let last: Vec<u32> =
                 told.iter().map(|(.., log)| log.last().map_or(0, |line| line.number)).collect();
-            match self.bench.link.renew(self.bench.worker, told, (lease / 3).max(PROGRESS)).await {
+            match self
+                .context
+                .link
+                .renew(self.context.worker, told, (lease / 3).max(PROGRESS_INTERVAL))
+                .await
+            {
                 Ok(verdicts) => {
                     for (((_, control), verdict), last) in held.iter().zip(verdicts).zip(last) {
                         control.log().sent(last);
-                        obey(control, verdict);
+                        apply_verdict(control, verdict);
                     }
                 }
                 Err(refusal) if refusal.has_reason(&Reason::UnknownWorker) => {
@@ -293,35 +298,35 @@ impl Worker {
     }
 
     /// Looks again at what is here while that keeps trials away, and joins again when it has changed.
-    async fn examine(&self) -> Infallible {
+    async fn watch_inventory(&self) -> Infallible {
         loop {
-            tokio::time::sleep(EXAMINE).await;
+            tokio::time::sleep(INVENTORY_INTERVAL).await;
             let mut info = self.info();
             let said = info.inventory.take();
             let revision = said.as_ref().map_or(0, |said| said.revision);
-            if !self.fitness.is_doubted() {
+            if !self.fitness.is_unfit() {
                 continue;
             }
-            let Bench { trainer, spool, worker, link, .. } = &self.bench;
-            let Some(mut now) = look(trainer, spool, revision).await else { continue };
+            let WorkerContext { trainer, spool, worker, link, .. } = &self.context;
+            let Some(mut now) = take_inventory(trainer, spool, revision).await else { continue };
             if !self.fitness.has_changed(said.as_ref(), &now, &**trainer) {
                 continue;
             }
             now.revision += 1;
             info.inventory = Some(now);
             // If it is away, it is told later.
-            let state = *self.home();
+            let state = *self.state();
             if link.join(*worker, &info, state).await.is_ok() {
                 tracing::info!("something has changed here: trials are tried again");
                 *self.info.lock().unwrap_or_else(PoisonError::into_inner) = info;
-                self.fitness.renewed();
+                self.fitness.clear_lacks();
                 self.freed.notify_one();
             }
         }
     }
 
     /// Keeps the slots busy until there is nothing left.
-    async fn acquire(&self) -> Result<Exit, Error> {
+    async fn acquire(&self) -> Result<ExitReason, Error> {
         let mut busy = Instant::now();
         let mut reached = Instant::now();
         let mut waits = pauses();
@@ -332,22 +337,22 @@ impl Worker {
             }
             if !self.has_time() && self.running().is_empty() {
                 tracing::info!("too little time is left for another trial");
-                return Ok(Exit::Drained);
+                return Ok(ExitReason::Drained);
             }
-            if let Some(reason) = self.fitness.enough() {
+            if let Some(reason) = self.fitness.exit_reason() {
                 return Err(Error::Unfit { reason });
             }
             if free.cpus == 0 || !self.has_time() {
                 self.freed.notified().await;
                 continue;
             }
-            match self.ask(&free).await {
-                Ok(Answer { assignments, nothing_left, unfit }) => {
+            match self.request_trials(&free).await {
+                Ok(AcquireReply { assignments, nothing_left, unfit }) => {
                     reached = Instant::now();
                     waits = pauses();
-                    self.fitness.told(unfit);
+                    self.fitness.set_unfit_reason(unfit);
                     if nothing_left && assignments.is_empty() && self.running().is_empty() {
-                        return Ok(Exit::NothingLeft);
+                        return Ok(ExitReason::NothingLeft);
                     }
                     for assignment in assignments {
                         busy = Instant::now();
@@ -359,17 +364,17 @@ impl Worker {
                 Err(refusal) => {
                     tracing::debug!(%refusal, "the coordinator is away");
                     let idle = self.running().is_empty();
-                    if idle && reached.elapsed() > self.settings.patience {
+                    if idle && reached.elapsed() > self.settings.unreachable_timeout {
                         return Err(Error::Unreachable(refusal));
                     }
-                    tokio::time::sleep(waits.next().unwrap_or(WAIT)).await;
+                    tokio::time::sleep(waits.next().unwrap_or(ACQUIRE_WAIT)).await;
                 }
             }
             let idle = self.settings.idle.is_some_and(|idle| busy.elapsed() > idle);
             if idle && self.running().is_empty() {
                 // Whoever started it can start another where it is of more use.
-                let cause = self.fitness.cause();
-                return cause.map_or(Ok(Exit::Idle), |reason| Err(Error::Unfit { reason }));
+                let cause = self.fitness.unfit_reason();
+                return cause.map_or(Ok(ExitReason::Idle), |reason| Err(Error::Unfit { reason }));
             }
         }
     }
@@ -382,16 +387,16 @@ impl Worker {
     }
 
     /// Asks for work, and again when a slot becomes free meanwhile.
-    async fn ask(&self, free: &FreeResources) -> Result<Answer, Refusal> {
+    async fn request_trials(&self, free: &FreeResources) -> Result<AcquireReply, Refusal> {
         let held: Vec<HeldAttempt> = self.running().keys().cloned().collect();
-        let wait = self.settings.idle.map_or(WAIT, |idle| idle.min(WAIT));
+        let wait = self.settings.idle.map_or(ACQUIRE_WAIT, |idle| idle.min(ACQUIRE_WAIT));
         let wait = wait.min(self.time_for_trials());
-        let Bench { link, worker, .. } = &self.bench;
-        let ask = link.acquire(*worker, &held, free, self.settings.sweep.as_ref(), wait);
+        let WorkerContext { link, worker, .. } = &self.context;
+        let acquire = link.acquire(*worker, &held, free, self.settings.sweep.as_ref(), wait);
         tokio::select! {
-            reply = ask => reply,
+            reply = acquire => reply,
             () = self.freed.notified() => {
-                Ok(Answer { unfit: self.fitness.cause(), ..Answer::default() })
+                Ok(AcquireReply { unfit: self.fitness.unfit_reason(), ..AcquireReply::default() })
             }
         }
     }
@@ -407,15 +412,15 @@ impl Worker {
             // Told twice; the first still runs.
             Entry::Occupied(_) => return,
         }
-        let (bench, running) = (self.bench.clone(), Arc::clone(&self.running));
+        let (context, running) = (self.context.clone(), Arc::clone(&self.running));
         let (freed, fitness) = (Arc::clone(&self.freed), Arc::clone(&self.fitness));
         self.tasks.spawn(async move {
-            let trainer = Arc::clone(&bench.trainer);
-            match bench.run(assignment, control, gpus).await {
-                Ok(()) => fitness.worked(),
+            let trainer = Arc::clone(&context.trainer);
+            match context.run(assignment, control, gpus).await {
+                Ok(()) => fitness.record_success(),
                 Err((need, cause)) => {
                     let fingerprint = trainer.fingerprint(&need);
-                    fitness.failed(need, cause, fingerprint);
+                    fitness.record_unfit(need, cause, fingerprint);
                 }
             }
             running.lock().unwrap_or_else(PoisonError::into_inner).remove(&held);
@@ -424,19 +429,19 @@ impl Worker {
     }
 
     /// Waits for trials to be given back, keeping their leases meanwhile, and says goodbye.
-    async fn leave(self, result: Result<Exit, Error>) -> Result<Exit, Error> {
+    async fn leave(self, result: Result<ExitReason, Error>) -> Result<ExitReason, Error> {
         self.tasks.close();
         if !self.running().is_empty() {
             tracing::info!("trials commit and are given back");
         }
         for (_, control) in self.running().values() {
-            control.give(Order::Drain);
+            control.issue(Directive::Drain);
         }
         let given_back = async {
             tokio::select! {
                 () = self.tasks.wait() => {}
                 // Who is not let in keeps on disk what there is, which takes its time too.
-                _ = self.beat(PROGRESS * 3) => self.tasks.wait().await,
+                _ = self.heartbeat(PROGRESS_INTERVAL * 3) => self.tasks.wait().await,
             }
         };
         let orphaned = async {
@@ -449,21 +454,21 @@ impl Worker {
             () = orphaned => false,
         };
         // Also what was refused because it belongs to another state or history.
-        let is_left = !self.bench.spool.is_empty();
+        let is_left = !self.context.spool.is_empty();
         let undelivered = Error::Undelivered { spool: self.settings.spool };
         if !delivered && is_left {
             return result.and(Err(undelivered));
         }
         // A trial that is still in the middle of a step is given back without what it did last.
-        let goodbye = match &result {
-            Err(Error::Unfit { reason }) => Goodbye::Useless(reason.clone()),
-            Err(Error::Spool(error)) => Goodbye::Useless(surroundings::unkept_text(error)),
-            _ => Goodbye::Done,
+        let reason = match &result {
+            Err(Error::Unfit { reason }) => LeaveReason::Useless(reason.clone()),
+            Err(Error::Spool(error)) => LeaveReason::Useless(inventory::spool_error_text(error)),
+            _ => LeaveReason::Done,
         };
-        let goodbye = self.bench.link.leave(self.bench.worker, goodbye);
+        let leave = self.context.link.leave(self.context.worker, reason);
         // It may be away; it will notice that nothing is leased to this worker.
-        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-        if let Some(spool) = Arc::into_inner(self.bench.spool) {
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, leave).await;
+        if let Some(spool) = Arc::into_inner(self.context.spool) {
             spool.close();
         }
         if is_left { result.and(Err(undelivered)) } else { result }
@@ -471,8 +476,12 @@ impl Worker {
 }
 
 /// What is here, looked at where waiting for a slow disk holds nothing up.
-async fn look(trainer: &Arc<dyn Trainer>, spool: &Arc<Spool>, revision: u32) -> Option<Inventory> {
+async fn take_inventory(
+    trainer: &Arc<dyn Trainer>,
+    spool: &Arc<Spool>,
+    revision: u32,
+) -> Option<Inventory> {
     let (trainer, spool) = (Arc::clone(trainer), Arc::clone(spool));
-    let looked = move || surroundings::look(&*trainer, &spool, revision);
-    tokio::task::spawn_blocking(looked).await.ok()?
+    let asked_at = move || inventory::take_inventory(&*trainer, &spool, revision);
+    tokio::task::spawn_blocking(asked_at).await.ok()?
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn variables(made_up: Option<&str>, cuda: Option<&str>) -> GpuVariables {
+fn variables(simulated: Option<&str>, cuda: Option<&str>) -> GpuVariables {
     let text = |text: Option<&str>| text.map(str::to_owned);
-    GpuVariables { made_up: text(made_up), cuda: text(cuda), ..GpuVariables::default() }
+    GpuVariables { simulated: text(simulated), cuda: text(cuda), ..GpuVariables::default() }
 }
 
 fn names(inventory: &GpuInventory) -> Vec<&str> {
@@ -45,7 +45,7 @@ fn a_list_selects_among_the_gpus_of_a_machine_as_cuda_does() {
         assert!(found.gpus.iter().all(|gpu| gpu.device.is_none()), "{list}");
     }
     let all = GpuInventory::find(&variables(Some(machine), None), || panic!("asked"));
-    assert_eq!((names(&all), all.is_made_up), (vec![a, b, c], true));
+    assert_eq!((names(&all), all.is_simulated), (vec![a, b, c], true));
 }
 
 #[test]
