@@ -1,5 +1,5 @@
-//! Lets the binary find libtorch without LD_LIBRARY_PATH. It looks beside itself first, where
-//! `make install` puts the libraries, and then where libtorch was when the binary was built.
+//! Sets the search path of libtorch, so that the binary needs no LD_LIBRARY_PATH: first beside the
+//! binary, where `make install` puts the libraries, then where libtorch was at build time.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");

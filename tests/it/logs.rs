@@ -151,11 +151,11 @@ fn every_attempt_says_where_it_goes_on_and_what_went_wrong() {
     let outcomes: Vec<_> = attempts.iter().map(|one| one["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["preempted", "error", "completed"], "{seen}");
     let last = messages(&attempts[0]).pop().unwrap();
-    assert!(last.contains("the worker has to leave"), "{seen}");
+    assert!(last.contains("the worker is leaving"), "{seen}");
     let second = messages(&attempts[1]);
-    let origin = format!("attempt goes on from checkpoint {}", &digest[..12]);
+    let origin = format!("attempt resumes from checkpoint {}", &digest[..12]);
     assert_eq!(second[0], origin, "{seen}");
-    assert!(second[1].starts_with("cannot go on: ") && second[1].contains("damaged"), "{seen}");
+    assert!(second[1].starts_with("cannot resume: ") && second[1].contains("damaged"), "{seen}");
     assert_eq!(attempts[1]["lines"][1]["level"], "error");
     assert!(attempts[1]["error"].as_str().unwrap().contains("damaged"), "{seen}");
     assert_eq!(messages(&attempts[2])[0], "attempt begins", "{seen}");

@@ -129,7 +129,7 @@ fn u42_a_worker_with_a_full_disk_takes_no_trial_beside_a_healthy_one() {
     bench.run(&["submit", bench.file("hole.yaml", &large())]).expect(0);
     let full = worker(&bench, "a", &[]);
     let _full = Running::start(limited(&full, 2000));
-    let told = wait_until_told(&bench, "commits cannot be kept on disk (`--spool`)");
+    let told = wait_until_told(&bench, "commits cannot be stored on disk (`--spool`)");
     assert!(told.err.contains("File too large (os error 27)"), "{}", told.err);
     assert!(told.err.contains(&bench.path().join("a").display().to_string()), "{}", told.err);
     let _fit = Running::start(worker(&bench, "b", &[]));
@@ -145,7 +145,11 @@ fn u42_a_worker_whose_disk_fills_up_gives_its_trials_back_and_leaves_after_three
     // There is room to see that the disk can be written to, and none for a checkpoint.
     let filling = worker(&bench, "a", &[]);
     let said = Running::start(limited(&filling, 100_000)).end().expect(1);
-    assert!(said.err.contains("error: this worker cannot be of use: commits"), "{}", said.err);
+    assert!(
+        said.err.contains("error: this worker is unfit for the trials: commits"),
+        "{}",
+        said.err
+    );
     assert!(said.err.contains("File too large (os error 27)"), "{}", said.err);
     // What it trained was delivered from memory: the trial goes on from there.
     assert_eq!(bench.number("select count(*) from attempts where outcome = 'unfit'"), 3);

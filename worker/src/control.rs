@@ -1,5 +1,5 @@
-//! What the world wants of one running trial, shared by its trainer thread, the heartbeat and the
-//! delivery of its commits.
+//! Control of one running trial, shared by its trainer thread, the heartbeat and the delivery of
+//! its commits.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,18 +8,19 @@ use rheo_core::progress::Progress;
 
 use crate::log::AttemptLog;
 
-/// What a trial is to do. Orders only get stronger: nothing undoes a later one.
+/// Directive to a trial. Directives only get stronger; a weaker one does not replace a stronger
+/// one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Directive {
     /// Train.
     Run,
-    /// Commit and give the trial back: the worker has to go.
+    /// Commit and return the trial to the coordinator: the worker leaves.
     Drain,
-    /// Commit and end the attempt: it took too long.
+    /// Commit and end the attempt: it exceeded its time limit.
     TimeOut,
-    /// Commit and end the trial: the coordinator said so.
+    /// Commit and end the trial: the coordinator stopped it.
     Stop,
-    /// Drop everything: the trial belongs to somebody else.
+    /// Drop everything: the trial belongs to another attempt.
     Abandon,
 }
 
@@ -27,7 +28,7 @@ impl Directive {
     const ALL: [Self; 5] = [Self::Run, Self::Drain, Self::TimeOut, Self::Stop, Self::Abandon];
 }
 
-/// The orders to one trial, and the progress and the log that it reports.
+/// Directive to one trial, and the progress and log that it reports.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     directive: AtomicU8,
@@ -36,28 +37,28 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Gives an order, unless a stronger one was given.
+    /// Issues a directive, unless a stronger one was issued.
     pub(crate) fn issue(&self, directive: Directive) {
         self.directive.fetch_max(directive as u8, Ordering::Relaxed);
     }
 
-    /// The strongest order so far.
+    /// Returns the strongest directive so far.
     pub(crate) fn directive(&self) -> Directive {
         let issued = usize::from(self.directive.load(Ordering::Relaxed));
         Directive::ALL.get(issued).copied().unwrap_or(Directive::Abandon)
     }
 
-    /// The log of the attempt.
+    /// Returns the log of the attempt.
     pub(crate) fn log(&self) -> &Arc<AttemptLog> {
         &self.log
     }
 
-    /// Notes how far the trial is.
+    /// Stores the progress.
     pub(crate) fn set_progress(&self, progress: Progress) {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
     }
 
-    /// How far the trial is, if it has said so.
+    /// Returns the progress, if the trial has reported any.
     pub(crate) fn progress(&self) -> Option<Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stronger_order_is_never_undone() {
+    fn a_stronger_directive_is_never_replaced() {
         let control = Control::default();
         assert_eq!(control.directive(), Directive::Run);
         for (issued, standing) in [

@@ -1,5 +1,5 @@
-//! The environment variables of `rheo-worker`, each the default of the flag of the same
-//! name; a file with a secret has none.
+//! Environment variables of `rheo-worker`. Each is the default of the flag of the same name; files
+//! with secrets have none.
 
 use std::ffi::OsStr;
 use std::io::IsTerminal;
@@ -10,64 +10,64 @@ use clap::{ColorChoice, Command};
 use rheo_worker::GpuVariables;
 use tracing_subscriber::EnvFilter;
 
-/// Where the coordinator is, as a URL.
+/// URL of the coordinator.
 pub(crate) const SERVER: &str = "RHEO_SERVER";
 
-/// The state directory of the coordinator, from which its address is read.
+/// State directory of the coordinator, which holds its address.
 pub(crate) const STATE: &str = "RHEO_STATE";
 
-/// A file with the CA of the coordinator; without it the state directory is looked into.
+/// CA file of the coordinator; by default that in the state directory.
 pub(crate) const CA_FILE: &str = "RHEO_CA_FILE";
 
-/// A file with the token of workers; without it the state directory is looked into.
+/// Token file of workers; by default that in the state directory.
 pub(crate) const TOKEN_FILE: &str = "RHEO_TOKEN_FILE";
 
 /// Directory of data files, for tasks that do not name one.
 pub(crate) const DATA: &str = "RHEO_DATA";
 
-/// Where commits lie until they are delivered.
+/// Directory of commits that are not delivered yet.
 pub(crate) const SPOOL: &str = "RHEO_SPOOL";
 
-/// Where samples are kept once they are decoded, for all workers of a machine.
+/// Directory of decoded samples, shared by all workers of a machine.
 pub(crate) const SAMPLES: &str = "RHEO_SAMPLES";
 
-/// What is logged, as a `tracing` filter.
+/// Log filter of `tracing`.
 pub(crate) const LOG: &str = "RHEO_LOG";
 
-/// Threads that train trials side by side.
+/// Number of threads that train trials.
 pub(crate) const SLOTS: &str = "RHEO_SLOTS";
 
-/// Slots that a job was to have.
+/// Number of slots that the job requested.
 pub(crate) const SLOTS_ASKED: &str = "RHEO_SLOTS_ASKED";
 
-/// GPUs to offer.
+/// Number of GPUs to offer.
 pub(crate) const GPU_COUNT: &str = "RHEO_GPU_COUNT";
 
-/// Megabytes of memory to offer.
+/// Memory to offer, in megabytes.
 pub(crate) const MEMORY_MB: &str = "RHEO_MEMORY_MB";
 
-/// A made-up machine for tests: the names of its GPUs.
+/// Simulated machine for tests: the names of its GPUs.
 const GPUS: &str = "RHEO_GPUS";
 
-/// When this process is ended whatever it does, in seconds since 1970.
+/// Time at which this process is killed, in seconds since 1970.
 pub(crate) const DEADLINE: &str = "RHEO_DEADLINE";
 
-/// The pilot that the worker belongs to.
+/// Pilot of the worker.
 pub(crate) const PILOT: &str = "RHEO_PILOT";
 
-/// Which worker of its job it is.
+/// Index of the worker within its job.
 pub(crate) const TASK: &str = "RHEO_TASK";
 
-/// How often its job was started again.
+/// Number of restarts of its job.
 pub(crate) const RESTARTS: &str = "RHEO_RESTARTS";
 
-/// Its job.
+/// Job of the worker.
 pub(crate) const JOB: &str = "RHEO_JOB";
 
-/// Its node.
+/// Node of the worker.
 pub(crate) const NODE: &str = "RHEO_NODE";
 
-/// Its partition, queue or namespace.
+/// Partition, queue or namespace of the worker.
 pub(crate) const PARTITION: &str = "RHEO_PARTITION";
 
 /// The only sweep to work for.
@@ -76,29 +76,29 @@ pub(crate) const SWEEP: &str = "RHEO_SWEEP";
 /// Seconds without work after which the worker leaves.
 pub(crate) const IDLE_TIMEOUT: &str = "RHEO_IDLE_TIMEOUT";
 
-/// Seconds that leaving may take.
+/// Maximum seconds for leaving.
 pub(crate) const GRACE: &str = "RHEO_GRACE";
 
-/// The path in a variable, if it is set and not empty.
+/// Returns the path in a variable, if it is set and not empty.
 pub(crate) fn path(name: &str) -> Option<PathBuf> {
     let value = std::env::var_os(name).filter(|value| !value.is_empty());
     value.map(PathBuf::from)
 }
 
-/// The variables that hand out GPUs.
+/// Returns the variables that assign GPUs.
 pub(crate) fn gpus() -> GpuVariables {
     let value = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let given = |name| value(name).filter(|value| !value.is_empty());
     GpuVariables {
         simulated: given(GPUS),
-        // Empty is none, as CUDA has it.
+        // An empty value means no GPU, as in CUDA.
         cuda: value("CUDA_VISIBLE_DEVICES"),
         slurm: given("SLURM_STEP_GPUS").or_else(|| given("SLURM_JOB_GPUS")),
         container: given("NVIDIA_VISIBLE_DEVICES"),
     }
 }
 
-/// The command without the variables that are empty: an empty variable is one that is not set.
+/// Removes the environment of empty variables from a command; an empty variable counts as unset.
 pub(crate) fn without_empty(command: Command) -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let command = command.mut_args(|arg| {
@@ -108,7 +108,7 @@ pub(crate) fn without_empty(command: Command) -> Command {
     command.mut_subcommands(without_empty)
 }
 
-/// What is to be logged.
+/// Returns the log filter.
 pub(crate) fn log_filter() -> anyhow::Result<EnvFilter> {
     let Some(text) = std::env::var_os(LOG).filter(|text| !text.is_empty()) else {
         return Ok(EnvFilter::new("info"));
@@ -118,13 +118,13 @@ pub(crate) fn log_filter() -> anyhow::Result<EnvFilter> {
     filter.with_context(|| format!("{LOG} is no filter of logs such as `info`: `{text}`"))
 }
 
-/// Whether `stream` is a terminal that shows colours, and nobody asked for plain text.
+/// Whether `stream` is a terminal that shows colours, and plain text was not requested.
 pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !is_plain()
 }
 
-/// Colours of help and of mistakes on the command line, which clap prints: in CI it would take a
-/// dumb terminal for one with colours.
+/// Returns the colour choice for help and usage errors, which clap prints; on its own, clap would
+/// use colours in a dumb terminal in CI.
 pub(crate) fn clap_colours() -> ColorChoice {
     if is_plain() { ColorChoice::Never } else { ColorChoice::Auto }
 }

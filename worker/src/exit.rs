@@ -1,4 +1,4 @@
-//! The ways in which a worker ends.
+//! Reasons for which a worker exits.
 
 use std::path::PathBuf;
 
@@ -6,63 +6,65 @@ use rheo_proto::refusal::Refusal;
 
 use crate::spool;
 
-/// Why a worker ended although nothing went wrong.
+/// Reason for an exit without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitReason {
     /// Every sweep has ended.
     NothingLeft,
-    /// There was no work for longer than it was told to wait.
+    /// No work for longer than the idle timeout.
     Idle,
-    /// It was asked to go, and everything is delivered.
+    /// The worker was asked to leave, and everything is delivered.
     Drained,
 }
 
-/// Why a worker could not do its work.
+/// Reason why a worker could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The spool cannot be used.
-    #[error("commits cannot be kept on disk (`--spool` or RHEO_SPOOL names another directory)")]
+    #[error(
+        "commits cannot be stored on disk (choose another directory by `--spool` or RHEO_SPOOL)"
+    )]
     Spool(#[from] spool::Error),
     /// The coordinator could not be reached.
     #[error("the coordinator cannot be reached: {0}")]
     Unreachable(Refusal),
-    /// The coordinator does not want this worker.
+    /// The coordinator refused this worker.
     #[error("the coordinator refused: {0}")]
     Refused(Refusal),
-    /// It is ended before a trial could commit anything.
+    /// The worker is killed before a trial could commit.
     #[error(
-        "{left} s are left, of which leaving may take {grace} s: too little for any trial; ask for more walltime, or give less `--grace`"
+        "only {left} s remain, of which leaving may take {grace} s: too little for any trial; request more walltime, or lower `--grace`"
     )]
     NoTime {
-        /// Seconds until its end.
+        /// Seconds until the worker is killed.
         left: u64,
-        /// Seconds that leaving may take.
+        /// Maximum seconds for leaving.
         grace: u64,
     },
-    /// This worker has not what it takes to speak to the coordinator: address, trust or token.
+    /// Address, trust or token for the coordinator are missing or wrong.
     #[error("{0}")]
     Access(Refusal),
-    /// The coordinator that answers runs another state than the one whose trials this worker has.
-    #[error("{refusal}. Its trials were stopped, and what they had made lies in `{}`", spool.display())]
+    /// The coordinator runs another state than that of this worker's trials.
+    #[error("{refusal}. Its trials were stopped; their commits are in `{}`", spool.display())]
     Foreign {
-        /// What it said.
+        /// Refusal of the coordinator.
         refusal: Refusal,
-        /// The spool directory.
+        /// Spool directory.
         spool: PathBuf,
     },
-    /// It lacks what trials need.
-    #[error("this worker cannot be of use: {reason}")]
+    /// The worker does not meet the needs of trials.
+    #[error("this worker is unfit for the trials: {reason}")]
     Unfit {
-        /// The need that it does not meet, and the cause.
+        /// Unmet need, and the cause.
         reason: String,
     },
-    /// It had to go before everything was delivered.
+    /// The worker had to leave before everything was delivered.
     #[error(
-        "not everything was delivered: it lies in `{}` and is delivered by the next worker that starts with this spool",
+        "some commits were not delivered; they are in `{}`, and the next worker that starts with this spool delivers them",
         spool.display()
     )]
     Undelivered {
-        /// The spool directory.
+        /// Spool directory.
         spool: PathBuf,
     },
 }

@@ -1,30 +1,29 @@
-//! What a worker has learned of its own surroundings: what it turned out to lack, and whether that may
-//! be over.
+//! Fitness of a worker: needs of trials that it did not meet, and whether that may have changed.
 //!
-//! The coordinator gives it no trial that needs what it lacks until it joins again with another
-//! inventory. So it looks again while it is unfit, and joins again when something has changed. One
-//! that is unfit again and again is of no use, and leaves.
+//! The coordinator sends no trial with an unmet need until the worker joins again with another
+//! inventory. So an unfit worker takes its inventory again, and rejoins when it has changed. After
+//! several unfit attempts in a row the worker exits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rheo_core::needs::{Inventory, Need};
 use rheo_model::trainer::Trainer;
 
-/// So many unfit attempts in a row are enough.
+/// Consecutive unfit attempts after which the worker exits.
 const STRIKES: u32 = 3;
 
-/// What a worker has learned of itself.
+/// Fitness of this worker.
 #[derive(Debug, Default)]
 pub(crate) struct Fitness(Mutex<FitnessState>);
 
 #[derive(Debug, Default)]
 struct FitnessState {
-    /// What it turned out to lack, each with the fingerprint of what that depends on.
+    /// Unmet needs, each with the fingerprint of what it depends on.
     lacks: Vec<(Need, u64)>,
     strikes: u32,
-    /// Why the last attempt could not be run.
+    /// Message of the last unfit attempt.
     last: Option<String>,
-    /// Why it gets no trial, as the coordinator says.
+    /// Reason why the coordinator sends no trial.
     unfit_reason: Option<String>,
 }
 
@@ -33,8 +32,8 @@ impl Fitness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that an attempt could not be run for want of `need`. Trials that began together fail
-    /// together, and count once.
+    /// Records that an attempt failed because of an unmet `need`. Trials that start together fail
+    /// together and count once.
     pub(crate) fn record_unfit(&self, need: Need, message: String, fingerprint: u64) {
         let mut state = self.state();
         state.last = Some(message);
@@ -44,41 +43,41 @@ impl Fitness {
         }
     }
 
-    /// Notes that an attempt could be run.
+    /// Records that an attempt could run.
     pub(crate) fn record_success(&self) {
         self.state().strikes = 0;
     }
 
-    /// Notes why the coordinator has no trial for it, if it says so.
+    /// Records the coordinator's reason for sending no trial, if it gives one.
     pub(crate) fn set_unfit_reason(&self, unfit: Option<String>) {
         let mut state = self.state();
         if let Some(cause) =
             unfit.as_ref().filter(|cause| state.unfit_reason.as_ref() != Some(cause))
         {
-            tracing::warn!(cause, "trials wait that this worker cannot run");
+            tracing::warn!(cause, "this worker cannot run the waiting trials");
         }
         state.unfit_reason = unfit;
     }
 
-    /// Why it gets no trial, if it lacks what they need.
+    /// Returns the coordinator's reason for sending no trial.
     pub(crate) fn unfit_reason(&self) -> Option<String> {
         self.state().unfit_reason.clone()
     }
 
-    /// Why it is of no use, after too many attempts that it could not run.
+    /// Returns the reason to exit, after too many unfit attempts.
     pub(crate) fn exit_reason(&self) -> Option<String> {
         let state = self.state();
         state.last.clone().filter(|_| state.strikes >= STRIKES)
     }
 
-    /// Whether there is something to look after.
+    /// Whether the worker is unfit for some trials.
     pub(crate) fn is_unfit(&self) -> bool {
         let state = self.state();
         !state.lacks.is_empty() || state.unfit_reason.is_some()
     }
 
-    /// Whether trials are worth another try: what was found `now` differs from what was `reported`, or
-    /// that has changed which it lacked.
+    /// Whether trials are worth a retry: the inventory `now` differs from the one `reported`, or an
+    /// unmet need may be met now.
     pub(crate) fn has_changed(
         &self,
         reported: Option<&Inventory>,
@@ -91,12 +90,12 @@ impl Fitness {
         let state = self.state();
         state.lacks.iter().any(|(need, fingerprint)| match need {
             Need::Data { .. } | Need::Samples { .. } => trainer.fingerprint(need) != *fingerprint,
-            // It looks well, which it did before: only a trial can tell.
+            // The inventory met these needs before, too; only a trial can tell.
             _ => now.unmet_need(need).is_none(),
         })
     }
 
-    /// Forgets what it lacked, once the coordinator knows that it has changed.
+    /// Forgets the unmet needs, once the coordinator has the new inventory.
     pub(crate) fn clear_lacks(&self) {
         self.state().lacks.clear();
     }
@@ -132,10 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn three_unfit_attempts_in_a_row_are_enough() {
+    fn three_unfit_attempts_in_a_row_end_the_worker() {
         let fitness = Fitness::default();
         let fail = || fitness.record_unfit(Need::Disk, "full".to_owned(), 0);
-        // Two at the same time are one.
+        // Two at the same time count as one.
         fail();
         fail();
         for _ in 0..2 {
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn data_are_worth_another_try_when_their_files_change_and_not_before() {
+    fn data_are_retried_only_after_their_files_change() {
         let fitness = Fitness::default();
         let inventory = Inventory::default();
         let changed =

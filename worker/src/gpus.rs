@@ -1,38 +1,41 @@
-//! The GPUs that this process may use, as the variables say that hand them out, and what libtorch counts.
+//! Discovery of the GPUs that this process may use, from the variables that assign them and the
+//! number that libtorch sees.
 //!
-//! Nothing here touches a GPU or reads the environment: whoever calls brings both. A name is whatever its
-//! source calls a GPU (an index, `GPU-<uuid>`, `MIG-<uuid>`) and passes through as it is; the number by which
-//! libtorch finds it is kept apart from it.
+//! This module touches no GPU and reads no environment; the caller provides both. A GPU's name is
+//! the one of its source (an index, `GPU-<uuid>`, `MIG-<uuid>`), unchanged; libtorch's device
+//! number is stored separately.
 
 use rheo_model::trainer::Gpu;
 
-/// The variables that hand out GPUs, as they are set.
+/// Environment variables that assign GPUs.
 #[derive(Debug, Clone, Default)]
 pub struct GpuVariables {
-    /// `RHEO_GPUS`: a made-up machine, for tests. Trials that get one of its GPUs compute on the processor.
+    /// `RHEO_GPUS`: a simulated machine for tests. Trials with one of its GPUs compute on the
+    /// processor.
     pub simulated: Option<String>,
-    /// `CUDA_VISIBLE_DEVICES`. Empty is not the same as not set.
+    /// `CUDA_VISIBLE_DEVICES`. An empty value differs from an unset one.
     pub cuda: Option<String>,
-    /// `SLURM_STEP_GPUS` or else `SLURM_JOB_GPUS`: indices on the node.
+    /// `SLURM_STEP_GPUS`, or else `SLURM_JOB_GPUS`: indices on the node.
     pub slurm: Option<String>,
-    /// `NVIDIA_VISIBLE_DEVICES`, which container runtimes go by.
+    /// `NVIDIA_VISIBLE_DEVICES`, used by container runtimes.
     pub container: Option<String>,
 }
 
-/// The GPUs of this process.
+/// GPUs of this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GpuInventory {
-    /// Those that it can use.
+    /// Usable GPUs.
     pub gpus: Vec<Gpu>,
-    /// The words that select each visible one in the variable of [`Self::variable`]; a process can use one MIG
-    /// device alone, but others can be given to further processes.
+    /// Values that select each visible GPU in [`Self::variable`]. A process can use only one MIG
+    /// device; the others can be assigned to further processes.
     pub selectors: Vec<String>,
-    /// Whether they are made up.
+    /// Whether the GPUs are simulated.
     pub is_simulated: bool,
 }
 
 impl GpuInventory {
-    /// Finds them. `count` says how many libtorch sees; it is not asked about a made-up machine.
+    /// Discovers the GPUs. `count` returns the number that libtorch sees; it is not called for a
+    /// simulated machine.
     pub fn find(variables: &GpuVariables, count: impl FnOnce() -> u32) -> Self {
         let cuda = variables.cuda.as_deref();
         if let Some(machine) = &variables.simulated {
@@ -53,13 +56,14 @@ impl GpuInventory {
             return Self::of_slurm(&selected(&ranges(list), None), seen);
         }
         let names = variables.container.as_deref().map(|list| selected(list, None));
-        // The runtime has let in what it names and nothing else; any other number is not its doing.
+        // The container runtime exposes exactly the GPUs that it names; with another number, it did
+        // not assign them.
         let names = names.filter(|names| names.len() == index(seen)).unwrap_or_else(numbered);
         Self { selectors: numbered(), ..Self::of(names, false, Some) }
     }
 
-    /// GPUs that Slurm names by their indices on the node. Where it confines the job to them, libtorch counts
-    /// from 0 and sees no more; where it does not, libtorch sees all of the node.
+    /// Returns GPUs that Slurm names by their indices on the node. If Slurm confines the job to
+    /// them, libtorch counts from 0 and sees no others; otherwise it sees all GPUs of the node.
     fn of_slurm(names: &[String], seen: u32) -> Self {
         let is_confined = index(seen) <= names.len();
         let devices = (0..seen).zip(names).filter_map(|(position, name)| {
@@ -78,7 +82,7 @@ impl GpuInventory {
         Self { gpus: gpus.collect(), selectors: names, is_simulated }
     }
 
-    /// Keeps as many as are `wanted`, all of them if nobody says how many; says so if they are fewer.
+    /// Keeps `wanted` GPUs, all if none; returns a message if there are fewer.
     pub fn keep(&mut self, wanted: Option<u32>) -> Option<String> {
         let wanted = index(wanted?);
         let found = self.gpus.len();
@@ -105,8 +109,9 @@ fn is_mig(name: &str) -> bool {
     name.starts_with("MIG-")
 }
 
-/// The GPUs of a list, as CUDA reads one: it ends at the first entry that names none, and one that names a GPU
-/// twice names none at all. On a `machine` that is known, indices and UUIDs (or how one begins) mean its GPUs.
+/// Returns the GPUs of a list by CUDA's rules: the list ends at the first entry that names no GPU,
+/// and is void if it names one twice. On a known `machine`, indices and UUIDs (or their prefixes)
+/// select its GPUs.
 fn selected(list: &str, machine: Option<&[String]>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for entry in list.split(',') {
@@ -127,7 +132,7 @@ fn name_of(entry: &str, machine: Option<&[String]>) -> Option<String> {
         let is_clear = first == entry || meant.next().is_none();
         return is_clear.then(|| first.clone());
     }
-    // `1abc` is 1 to CUDA too.
+    // CUDA reads `1abc` as 1, too.
     let end = entry.find(|c: char| !c.is_ascii_digit()).unwrap_or(entry.len());
     let number: usize = entry[..end].parse().ok()?;
     match machine {
@@ -136,7 +141,7 @@ fn name_of(entry: &str, machine: Option<&[String]>) -> Option<String> {
     }
 }
 
-/// A list of Slurm, which may have ranges, without them.
+/// Expands the ranges in a Slurm list.
 fn ranges(list: &str) -> String {
     let entries = list.split(',').map(|entry| {
         let ends = entry.split_once('-').and_then(|(first, last)| {

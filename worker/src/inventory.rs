@@ -1,4 +1,4 @@
-//! What this machine has for trials: what training knows of it, memory, and a disk for the spool.
+//! Inventory of this machine: the trainer's data and devices, memory, and room in the spool.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::spool::{self, Spool};
 
-/// Looks at everything. Nothing if training does not say what it has.
+/// Takes the inventory; none if the trainer does not report one.
 pub(crate) fn take_inventory(
     trainer: &dyn Trainer,
     spool: &Spool,
@@ -27,7 +27,7 @@ pub(crate) fn take_inventory(
     Some(inventory)
 }
 
-/// What a worker lacks that cannot keep a commit.
+/// Returns the unmet need of a worker that cannot write to its spool.
 pub(crate) fn unmet_spool_need(error: &spool::Error) -> Need {
     match error {
         spool::Error::Io { source, .. } if is_system_limit(source) => Need::System,
@@ -35,18 +35,18 @@ pub(crate) fn unmet_spool_need(error: &spool::Error) -> Need {
     }
 }
 
-/// The same in words, with path and error number.
+/// Returns the message for a spool error, with path and error number.
 pub(crate) fn spool_error_text(error: &spool::Error) -> String {
-    format!("commits cannot be kept on disk (`--spool`): {}", chain(error))
+    format!("commits cannot be stored on disk (`--spool`): {}", chain(error))
 }
 
-/// Whether the machine is at its limits, whatever it was that could not be done.
+/// Whether the machine ran out of a resource, whatever the operation.
 pub(crate) fn is_system_limit(error: &std::io::Error) -> bool {
     let limits = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| limits.contains(&errno))
 }
 
-/// How the standard library and the system say that there are no more threads, files or space.
+/// Texts of the standard library and the system for exhausted threads, files or disk space.
 const LIMIT_TEXTS: [&str; 4] = [
     "failed to spawn thread",
     "Resource temporarily unavailable",
@@ -54,12 +54,12 @@ const LIMIT_TEXTS: [&str; 4] = [
     "No space left on device",
 ];
 
-/// Whether a panic says that the machine is at its limits.
+/// Whether the text of a panic reports that the machine ran out of a resource.
 pub(crate) fn is_limit_text(panic: &str) -> bool {
     LIMIT_TEXTS.iter().any(|sign| panic.contains(sign))
 }
 
-/// The messages of an error and of its sources, the outermost first.
+/// Returns the messages of an error and of its sources, outermost first.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -70,8 +70,8 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Megabytes of memory that this process may use: of the machine, of its cgroup and all above it, and
-/// of its limits, the least.
+/// Returns the megabytes of memory that this process may use: the minimum of the machine's memory,
+/// the limits of its cgroup and all above it, and its own limits.
 fn memory_mb() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
     let cgroup = fs::read_to_string("/proc/self/cgroup").ok();
@@ -81,14 +81,14 @@ fn memory_mb() -> Option<u64> {
     bytes.min().map(|bytes| bytes >> 20)
 }
 
-/// The memory of the machine in bytes.
+/// Returns the memory of the machine in bytes.
 fn total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes << 10)
 }
 
-/// The limits in bytes of the cgroups that `listed` names, and of all above them.
+/// Returns the limits in bytes of the cgroups in `listed`, and of all above them.
 fn limits(listed: &str, root: &Path) -> Vec<u64> {
     let mut limits = Vec::new();
     for line in listed.lines() {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_of_all_cgroups_above_count() {
+    fn limits_of_all_parent_cgroups_count() {
         let root = tempfile::tempdir().unwrap();
         let inner = root.path().join("slurm/job_7");
         fs::create_dir_all(&inner).unwrap();

@@ -1,7 +1,7 @@
-//! Runs trials for a coordinator, and never loses what it has trained.
+//! Worker: runs trials for a coordinator, and never loses committed work.
 //!
 //! A worker only opens connections. It joins, asks for trials while it has free slots, trains each
-//! on a thread of its own, and hands over rows and checkpoints in the background:
+//! on its own thread, and delivers rows and checkpoints in the background:
 //!
 //! ```text
 //! trainer thread ──commit──▶ outbox (on disk) ──deliver──▶ coordinator
@@ -9,9 +9,9 @@
 //!        └──────────── control ◀──heartbeat, verdicts──────────┘
 //! ```
 //!
-//! It keeps training while the coordinator is away, and what it could not deliver before it had to
-//! go is delivered by the next worker that starts with the same spool directory and joins the same
-//! state. It never decides about a trial: it reports and obeys.
+//! It continues training while the coordinator is unreachable. Commits that it could not deliver
+//! before leaving are delivered by the next worker that starts with the same spool directory and
+//! joins the same state. A worker decides nothing about a trial: it reports and obeys.
 
 mod control;
 mod exit;

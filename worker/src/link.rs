@@ -1,5 +1,5 @@
-//! The connection to the coordinator: every call has a deadline, and one policy says what is tried
-//! again.
+//! Connection to the coordinator. Every call has a deadline, and one policy decides which calls are
+//! retried.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -23,17 +23,17 @@ use tonic::{Request, Status};
 
 use crate::spooled_commit::SpooledCommit;
 
-/// How long a connection may take to come about.
+/// Timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a call without a wait of its own may take.
+/// Timeout of a call, unless it waits on purpose.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the transfer of a checkpoint may take.
+/// Timeout of a checkpoint transfer.
 const TRANSFER_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// A connection that is made when it is needed. Where it leads is read anew for every call: a
-/// restarted coordinator may be elsewhere, with another certificate and other tokens.
+/// A connection that is opened on demand. The address and credentials are read for every call: a
+/// restarted coordinator may have another address, certificate and tokens.
 #[derive(Debug)]
 pub(crate) struct Link {
     access: AccessConfig,
@@ -45,25 +45,25 @@ pub(crate) type Assignment = wire::Assignment<TrialConfig>;
 
 type Client = WorkerServiceClient<AuthorizedChannel>;
 
-/// What the coordinator says to a worker that asks for trials.
+/// Reply to a request for trials.
 #[derive(Debug, Default)]
 pub(crate) struct AcquireReply {
     /// Trials to run.
     pub(crate) assignments: Vec<Assignment>,
-    /// Whether there is nothing to wait for.
+    /// Whether no sweep needs more work.
     pub(crate) nothing_left: bool,
-    /// What the worker lacks of what the trials need that wait.
+    /// Need of waiting trials that the worker does not meet.
     pub(crate) unfit: Option<String>,
 }
 
-/// Why a worker is gone.
+/// Reason why a worker leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LeaveReason {
-    /// It goes in good order.
+    /// The worker leaves in good order.
     Done,
-    /// It goes because it could not be of use.
+    /// The worker leaves because it is unfit.
     Useless(String),
-    /// It was found dead.
+    /// The worker was found dead.
     Found,
 }
 
@@ -72,7 +72,7 @@ impl Link {
         Self { access, open: Mutex::new(None) }
     }
 
-    /// A client, and the route that it takes.
+    /// Returns a client and its route.
     fn client(&self) -> Result<(Client, ResolvedAccess), Refusal> {
         let route = self.access.read()?;
         let bearer = route.bearer.clone();
@@ -91,8 +91,8 @@ impl Link {
         Ok((client, route))
     }
 
-    /// Why a call on `route` did not succeed. A coordinator that started again with other secrets
-    /// while the call was on its way may like those better that are there now.
+    /// Returns the refusal of a call on `route`. If the coordinator was restarted with other
+    /// credentials during the call, the refusal is transient, because the new ones may work.
     fn refused(&self, route: &ResolvedAccess, status: &Status) -> Refusal {
         let mut refusal = route.explain(status).unwrap_or_else(|| Refusal::from(status));
         if refusal.is_access() && self.access.read().is_ok_and(|now| now != *route) {
@@ -101,7 +101,7 @@ impl Link {
         refusal
     }
 
-    /// Joins the coordinator of `state`, or whichever answers if none is given.
+    /// Joins the coordinator of `state`, or any coordinator if none is given.
     pub(crate) async fn join(
         &self,
         worker: WorkerId,
@@ -115,7 +115,7 @@ impl Link {
         joined.map_err(|invalid| Refusal::from(&Status::from(invalid)))
     }
 
-    /// Asks for trials.
+    /// Requests trials.
     #[expect(clippy::too_many_arguments, reason = "the fields of the message")]
     pub(crate) async fn acquire(
         &self,
@@ -149,7 +149,7 @@ impl Link {
         })
     }
 
-    /// Keeps leases and tells progress and lines of logs; a verdict for each attempt comes back.
+    /// Renews leases and sends progress and log lines; returns a verdict per attempt.
     pub(crate) async fn renew(
         &self,
         worker: WorkerId,
@@ -173,7 +173,7 @@ impl Link {
             .collect())
     }
 
-    /// Delivers a parcel; a commit gets a verdict.
+    /// Delivers a spooled commit; returns the coordinator's verdict.
     pub(crate) async fn deliver(&self, commit: &SpooledCommit) -> Result<Verdict, Refusal> {
         let claim = Some((&commit.claim).into());
         let log = commit.log.iter().map(Into::into).collect();
@@ -222,7 +222,7 @@ impl Link {
         Ok(())
     }
 
-    /// Reads a checkpoint, and makes sure that it is the one that was asked for.
+    /// Downloads a checkpoint and verifies its digest.
     pub(crate) async fn get_checkpoint(
         &self,
         claim: &AttemptClaim,
@@ -240,12 +240,12 @@ impl Link {
             bytes.extend_from_slice(&message.chunk);
         }
         if Digest::from_bytes(*blake3::hash(&bytes).as_bytes()) != digest {
-            return Err(Refusal::unavailable("the checkpoint was cut off on its way"));
+            return Err(Refusal::unavailable("the checkpoint was truncated in transfer"));
         }
         Ok(bytes.into())
     }
 
-    /// Says goodbye.
+    /// Sends the leave message.
     pub(crate) async fn leave(&self, worker: WorkerId, reason: LeaveReason) -> Result<(), Refusal> {
         let unfit = match &reason {
             LeaveReason::Useless(reason) => Some(reason.as_str()),
@@ -259,10 +259,7 @@ impl Link {
     }
 }
 
-/// The pauses between tries of a call that may succeed later: it may take an hour, so it never
-/// gives up by itself.
-/// How often a connection is probed and how long the answer may take: both together are much shorter
-/// than a lease.
+/// Interval of keepalive probes, and timeout of their reply: together much shorter than a lease.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> {

@@ -1,8 +1,8 @@
-//! The log of an attempt: what its worker logs about it, kept for `rheo logs`.
+//! Log of an attempt: the worker's log lines about it, stored for `rheo logs`.
 //!
-//! [`AttemptLogLayer`] is a layer of `tracing`. It adds to the log whatever is logged while a thread is in
-//! [`AttemptLog::scope`], so that a library that trains logs as it always does. Lines travel with the
-//! next commit, and with heartbeats for people who cannot wait for that.
+//! [`AttemptLogLayer`] is a `tracing` layer. It adds every event of a thread inside
+//! [`AttemptLog::scope`] to the attempt's log, so libraries log as usual. Lines are sent with the
+//! next commit, and earlier with heartbeats.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -20,13 +20,13 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<AttemptLog>>> = const { RefCell::new(None) };
 }
 
-/// The log of one attempt.
+/// Log of one attempt.
 #[derive(Debug, Default)]
 pub(crate) struct AttemptLog(Mutex<LogBuffer>);
 
 #[derive(Debug, Default)]
 struct LogBuffer {
-    /// The number of the last line.
+    /// Number of the last line.
     last: u32,
     /// Lines that no commit has taken.
     untaken: VecDeque<LogLine>,
@@ -39,7 +39,7 @@ impl AttemptLog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line, unless there are too many.
+    /// Adds a line, unless the limit is reached.
     pub(crate) fn write(&self, level: LogLevel, text: &str) {
         let mut lines = self.lines();
         let most = if level == LogLevel::Info { MAX_ATTEMPT } else { 2 * MAX_ATTEMPT };
@@ -48,7 +48,9 @@ impl AttemptLog {
         }
         lines.last += 1;
         let text = if lines.last == most {
-            format!("{most} lines are kept of an attempt: what follows is in the log of its worker")
+            format!(
+                "{most} lines of an attempt are stored; later ones are in the log of its worker"
+            )
         } else {
             line_text(text)
         };
@@ -57,7 +59,7 @@ impl AttemptLog {
         push(&mut lines.unsent, line);
     }
 
-    /// Adds the last line, which comes whatever there was before.
+    /// Adds the last line, whatever the number of lines before.
     pub(crate) fn write_end(&self, level: LogLevel, text: &str) {
         let mut lines = self.lines();
         lines.last += 1;
@@ -65,29 +67,29 @@ impl AttemptLog {
         push(&mut lines.untaken, LogLine { number, at: now(), level, text });
     }
 
-    /// Takes the lines that the next commit brings.
+    /// Takes the lines for the next commit.
     pub(crate) fn take(&self) -> Vec<LogLine> {
         self.lines().untaken.drain(..).collect()
     }
 
-    /// Up to `limit` lines that no heartbeat has sent.
+    /// Returns up to `limit` lines that no heartbeat has sent.
     pub(crate) fn unsent(&self, limit: usize) -> Vec<LogLine> {
         self.lines().unsent.iter().take(limit).cloned().collect()
     }
 
-    /// Notes that a heartbeat has sent the lines up to number `last`.
+    /// Marks lines up to number `last` as sent by a heartbeat.
     pub(crate) fn sent(&self, last: u32) {
         self.lines().unsent.retain(|line| line.number > last);
     }
 
-    /// Runs `action`; what it logs on this thread is added.
+    /// Runs `action`; events of this thread are added to the log.
     pub(crate) fn scope<T>(self: &Arc<Self>, action: impl FnOnce() -> T) -> T {
         let _reset = ScopeGuard(CURRENT.replace(Some(Arc::clone(self))));
         action()
     }
 }
 
-/// Leaves a scope, also when its action panics.
+/// Restores the previous scope, also when `action` panics.
 struct ScopeGuard(Option<Arc<AttemptLog>>);
 
 impl Drop for ScopeGuard {
@@ -96,7 +98,7 @@ impl Drop for ScopeGuard {
     }
 }
 
-/// Adds a line; the oldest gives way.
+/// Adds a line; the oldest is dropped if there are too many.
 fn push(lines: &mut VecDeque<LogLine>, line: LogLine) {
     if lines.len() == MAX_LINES {
         lines.pop_front();
@@ -110,7 +112,7 @@ fn now() -> Timestamp {
     Timestamp(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
 }
 
-/// A layer that keeps what is logged about attempts.
+/// A layer that stores log events about attempts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AttemptLogLayer;
 
@@ -129,7 +131,7 @@ impl<S: Subscriber> Layer<S> for AttemptLogLayer {
     }
 }
 
-/// An event in words.
+/// Text of an event.
 #[derive(Default)]
 struct EventText {
     message: String,
@@ -141,7 +143,7 @@ impl Visit for EventText {
         // Writing into a string does not fail.
         let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
-            // The log is of one attempt.
+            // The log belongs to one attempt.
             "attempt" => Ok(()),
             name => write!(self.fields, " {name}={value:?}"),
         };
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_logged_in_the_scope_of_an_attempt_is_its_log() {
+    fn events_in_the_scope_of_an_attempt_are_its_log() {
         let log = Arc::new(AttemptLog::default());
         tracing::subscriber::with_default(
             tracing_subscriber::registry().with(AttemptLogLayer),
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_logs_too_much_still_logs_its_end() {
+    fn a_full_log_still_takes_the_end() {
         let log = AttemptLog::default();
         for _ in 0..5000 {
             log.write(LogLevel::Info, "again");
@@ -192,7 +194,7 @@ mod tests {
         let lines = log.take();
         assert_eq!(lines.len(), MAX_LINES);
         let last = &texts(&lines)[MAX_LINES - 3..];
-        assert!(last[0].starts_with("1000 lines are kept"), "{last:?}");
+        assert!(last[0].starts_with("1000 lines of an attempt are stored"), "{last:?}");
         assert_eq!(last[1..], ["a warning", "the end"]);
     }
 }

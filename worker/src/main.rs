@@ -1,8 +1,8 @@
-//! `rheo-worker`: joins a coordinator and trains until there is nothing left.
+//! `rheo-worker`: joins a coordinator and trains until no work is left.
 //!
-//! Exit codes: 0 nothing left or given back in order, 1 something was not delivered, or this machine
-//! lacks what trials need, 2 usage, or the coordinator does not let it in or runs another state, 3 the
-//! coordinator cannot be reached, 130 interrupted.
+//! Exit codes: 0 no work left, or left in good order; 1 undelivered commits, or unmet needs of
+//! trials; 2 usage error, access denied, or another state; 3 coordinator unreachable; 130
+//! interrupted.
 
 mod env;
 mod location;
@@ -45,17 +45,17 @@ struct Args {
     /// a worker needs: `server`, `tls/ca.pem`, `tls/worker.token`.
     #[arg(long, env = env::STATE, value_name = "DIR", default_value = ".rheo")]
     state: PathBuf,
-    /// Threads that train trials side by side; by default one for each processor.
+    /// Number of threads that train trials; by default one per processor.
     #[arg(long, env = env::SLOTS, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: Option<u32>,
-    /// Slots that the job of the worker was to have, if the node lets it have fewer.
+    /// Number of slots that the worker's job requested, if the node grants fewer.
     #[arg(long, env = env::SLOTS_ASKED, hide = true)]
     slots_asked: Option<u32>,
-    /// GPUs to offer to trials; by default all that can be seen.
+    /// Number of GPUs to offer to trials; by default all that are visible.
     #[arg(long, env = env::GPU_COUNT, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=64))]
     gpus: Option<u32>,
-    /// Megabytes of memory that trials may take together (`resources.memory_mb`); by default they are not
-    /// counted.
+    /// Megabytes of memory for all trials together (`resources.memory_mb`); by default memory is
+    /// not counted.
     #[arg(long, env = env::MEMORY_MB, value_name = "MB")]
     memory_mb: Option<u64>,
     /// Work for this sweep only.
@@ -64,26 +64,25 @@ struct Args {
     /// Directory of data files such as MNIST, for tasks that do not name one.
     #[arg(long, env = env::DATA, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Directory on a local disk where commits lie until they are delivered.
+    /// Directory on a local disk for commits that are not delivered yet.
     #[arg(long, env = env::SPOOL, value_name = "DIR")]
     spool: Option<PathBuf>,
-    /// Directory in which samples are kept once they are decoded, to be mapped by all workers of a
-    /// machine.
+    /// Directory for decoded samples, which all workers of a machine map into memory.
     #[arg(long, env = env::SAMPLES, value_name = "DIR")]
     samples: Option<PathBuf>,
-    /// Leave after so many seconds without work, even if a sweep has not ended.
+    /// Leave after this many seconds without work, even if a sweep has not ended.
     #[arg(long, env = env::IDLE_TIMEOUT, value_name = "SECONDS")]
     idle_timeout: Option<f64>,
-    /// Seconds that leaving may take after SIGTERM, SIGINT, SIGHUP or SIGUSR1.
+    /// Maximum seconds for leaving after SIGTERM, SIGINT, SIGHUP or SIGUSR1.
     #[arg(long, env = env::GRACE, value_name = "SECONDS", default_value_t = Settings::GRACE.as_secs_f64())]
     grace: f64,
-    /// When this process is ended whatever it does, in seconds since 1970: it takes no trial that
-    /// could not commit anything before, and leaves in time.
+    /// Time at which this process is killed, in seconds since 1970. The worker leaves before then,
+    /// and accepts no trial that could not commit.
     #[arg(long, env = env::DEADLINE, value_name = "SECONDS")]
     deadline: Option<u64>,
     #[command(flatten)]
     location: location::LocationArgs,
-    /// Check the settings and start nothing.
+    /// Check the settings and exit.
     #[arg(long, hide = true)]
     check: bool,
     /// Leave when standard input is closed, that is, when the parent process has died.
@@ -92,7 +91,8 @@ struct Args {
 }
 
 impl Args {
-    /// What the worker offers, and what it was asked to offer and does not have.
+    /// Returns the resources that the worker offers, with its shortfalls against the requested
+    /// ones.
     fn offered(&self, mut inventory: GpuInventory) -> OfferedResources {
         let usable = processors();
         let slots = self.slots.unwrap_or(usable);
@@ -141,19 +141,19 @@ impl Args {
     }
 }
 
-/// The directory for `what` of the user who runs this, where they name none.
+/// Returns the user's default directory for `what`.
 fn temporary(what: &str) -> PathBuf {
     let user = rustix::process::getuid().as_raw();
     std::env::temp_dir().join(format!("rheo-{what}-{user}"))
 }
 
-/// The directories of a trainer.
+/// Returns the data directories of a trainer.
 fn data_dirs(data: Option<&PathBuf>, samples: Option<&PathBuf>) -> DataDirs {
     let samples = samples.cloned().unwrap_or_else(|| temporary("samples"));
     DataDirs { data: data.cloned(), samples: Some(samples) }
 }
 
-/// How long it is until a moment in seconds since 1970.
+/// Returns the time until a moment in seconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "a deadline of the scheduler is a wall-clock time")]
 fn until(deadline: u64) -> Duration {
     let deadline = std::time::UNIX_EPOCH + Duration::from_secs(deadline);
@@ -179,7 +179,7 @@ fn main() -> ExitCode {
         }
     };
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // Logs of local workers go to files. What is wrong with them cannot be said there.
+    // Logs of local workers go to files, where errors of logging itself cannot be reported.
     let log = log.with_ansi(env::has_colours(&std::io::stderr())).log_internal_errors(false);
     let attempts = AttemptLogLayer.with_filter(LevelFilter::INFO);
     tracing_subscriber::registry().with(log.with_filter(filter)).with(attempts).init();
@@ -192,13 +192,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong with the arguments, and gives the exit code; also of `--help`.
+/// Prints a usage error, or the text of `--help`, and returns the exit code.
 fn usage_error(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     if error.use_stderr() && text.len() > MESSAGE {
         print_line(&message(&text, MESSAGE));
     } else {
-        // Whoever reads it may have seen enough.
+        // The reader may close the pipe early.
         let _ = error.print();
     }
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
@@ -208,7 +208,7 @@ fn print_error(error: &anyhow::Error) {
     print_line(&message(&format!("error: {error:#}"), MESSAGE));
 }
 
-/// Says what went wrong, once; a terminal that is gone needs no complaint.
+/// Prints a message once; errors of a closed terminal are ignored.
 fn print_line(text: &str) {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
@@ -227,7 +227,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     let selectors = gpus.selectors.clone();
     let settings = args.settings(gpus)?;
     if args.check {
-        // So that `rheo` can share them among its workers.
+        // `rheo` assigns these to its workers.
         let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "gpus": selectors }));
         return Ok(ExitCode::SUCCESS);
     }
@@ -236,14 +236,14 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let data_dirs = data_dirs(args.data.as_ref(), args.samples.as_ref());
     let trainer = Arc::new(TorchTrainer::new(data_dirs).offering(settings.offered.gpus.len()));
-    // Training has threads of its own; these carry heartbeats and deliveries. The delivery of a trial
-    // may wait for a slow disk: there is always a thread left that does not.
+    // Training has its own threads; these serve heartbeats and deliveries. A delivery may block on
+    // a slow disk; one thread always remains.
     let threads = usize::try_from(settings.offered.slots.min(62)).unwrap_or(62) + 2;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .enable_all()
         .build()
-        .context("the runtime could not be started")?;
+        .context("cannot start the runtime")?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let result = runtime.block_on(async {
         let drain = CancellationToken::new();
@@ -254,7 +254,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         }
         anyhow::Ok(Box::pin(rheo_worker::run(settings, trainer, drain)).await)
     })?;
-    // Trial threads that were left behind must not hold the process up.
+    // Abandoned trial threads must not keep the process alive.
     runtime.shutdown_background();
     Ok(match result {
         Ok(ExitReason::Drained) if interrupted.load(Ordering::Relaxed) => ExitCode::from(130),
@@ -275,7 +275,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// A signal asks the worker to leave in good order; a second interrupt ends it at once.
+/// Makes signals ask the worker to leave; a second interrupt ends it at once.
 fn watch_signals(drain: &CancellationToken, interrupted: &Arc<AtomicBool>) -> anyhow::Result<()> {
     let kinds = [
         SignalKind::terminate(),
@@ -283,16 +283,17 @@ fn watch_signals(drain: &CancellationToken, interrupted: &Arc<AtomicBool>) -> an
         SignalKind::hangup(),
         SignalKind::user_defined1(),
     ];
-    // A terminal that closes means nothing to what `nohup` started.
+    // Under `nohup`, SIGHUP is ignored.
     let is_unwanted = |kind| kind == SignalKind::hangup() && is_ignored(kind);
     for kind in kinds.into_iter().filter(|kind| !is_unwanted(*kind)) {
-        let mut signals = signal(kind).context("signals cannot be watched")?;
+        let mut signals = signal(kind).context("cannot handle signals")?;
         let (drain, interrupted) = (drain.clone(), Arc::clone(interrupted));
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                // Schedulers send several signals in a row; only a person who asks twice means it.
+                // Schedulers send several signals in a row; only a person interrupts twice on
+                // purpose.
                 if kind == SignalKind::interrupt() && interrupted.swap(true, Ordering::Relaxed) {
-                    #[expect(clippy::exit, reason = "asked twice: what is on disk is safe")]
+                    #[expect(clippy::exit, reason = "interrupted twice; commits on disk are safe")]
                     std::process::exit(130);
                 }
                 drain.cancel();
@@ -302,7 +303,7 @@ fn watch_signals(drain: &CancellationToken, interrupted: &Arc<AtomicBool>) -> an
     Ok(())
 }
 
-/// Whether this process was started to ignore a signal.
+/// Whether this process was started with a signal ignored.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -310,7 +311,7 @@ fn is_ignored(kind: SignalKind) -> bool {
     mask.is_some_and(|mask| mask & (1 << (kind.as_raw_value() - 1)) != 0)
 }
 
-/// A file that grows beyond a limit of its size is an error of the write, not the end of this process.
+/// Turns SIGXFSZ into a write error, so that a file size limit does not kill the process.
 fn survive_limits() -> anyhow::Result<()> {
     let mut exceeded = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     tokio::spawn(async move { while exceeded.recv().await.is_some() {} });
@@ -321,7 +322,7 @@ fn survive_limits() -> anyhow::Result<()> {
 fn watch_parent(orphaned: CancellationToken, drain: CancellationToken) {
     std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();
-        // Nothing is ever written there; this returns when the other end is closed.
+        // Nothing is ever written to standard input; the copy returns when the other end closes it.
         let _ = std::io::copy(&mut input, &mut std::io::sink());
         orphaned.cancel();
         drain.cancel();

@@ -1,5 +1,5 @@
-//! What `rheo` has a worker do with the checkpoint of one trial, beside any sweep. The checkpoint
-//! comes from standard input, and what is made of it goes to standard output.
+//! Commands that `rheo` runs in a worker on the checkpoint of one trial, without a coordinator. The
+//! checkpoint comes from standard input; the result goes to standard output.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -14,31 +14,31 @@ use serde_json::json;
 
 use crate::env;
 
-/// Work without a coordinator.
+/// A command that needs no coordinator.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum OfflineCommand {
-    /// Take the weights out of a checkpoint, as safetensors.
+    /// Export the weights of a checkpoint as safetensors.
     #[command(hide = true)]
     Export,
-    /// Analyse the network of a checkpoint. The answer is, for every table, a line of JSON that says
-    /// its name and how many bytes follow, and these bytes: an Arrow IPC stream.
+    /// Analyse the network of a checkpoint. The output has, per table, a line of JSON with its name
+    /// and a number of bytes, followed by these bytes: an Arrow IPC stream.
     #[command(hide = true)]
     Analyze(AnalyzeArgs),
 }
 
-/// What is analysed, and how.
+/// Arguments of an analysis.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AnalyzeArgs {
-    /// The number of the trial in its sweep.
+    /// Number of the trial in its sweep.
     #[arg(long)]
     trial: u64,
-    /// An analysis, as JSON; without any, those of the configuration.
+    /// An analysis, as JSON; by default those of the configuration.
     #[arg(long)]
     only: Vec<String>,
     /// Directory of data files.
     #[arg(long, env = env::DATA, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Directory in which samples are kept once they are decoded.
+    /// Directory of decoded samples.
     #[arg(long, env = env::SAMPLES, value_name = "DIR")]
     samples: Option<PathBuf>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct AnalyzeArgs {
 impl OfflineCommand {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let checkpoint = file::read_stdin(file::CHECKPOINT)
-            .context("no checkpoint comes from standard input")?;
+            .context("cannot read a checkpoint from standard input")?;
         match self {
             Self::Export => Ok(io::stdout().write_all(&rheo_train::export(&checkpoint)?)?),
             Self::Analyze(args) => args.run(&checkpoint),

@@ -1,5 +1,5 @@
-//! What becomes of the spool of a worker that died: its commits are delivered to the coordinator of
-//! their own state, and to no other.
+//! Recovery of the spool of a dead worker: its commits are delivered to the coordinator of their
+//! own state, and to no other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::outbox::send_with_retry;
 use crate::spool::Spool;
 use crate::spooled_commit::SpooledCommit;
 
-/// Delivers what a dead worker of `state` left, and says that it is gone. What belongs to another
-/// state stays as it is.
+/// Delivers the commits of a dead worker of `state` and reports the worker as dead. Commits of
+/// another state stay on disk.
 pub(crate) async fn deliver_orphan(orphan: Spool, link: Arc<Link>, state: StateId) {
     let commits = orphan.commits();
     if is_foreign(&orphan, &commits, state) {
@@ -29,8 +29,8 @@ pub(crate) async fn deliver_orphan(orphan: Spool, link: Arc<Link>, state: StateI
     orphan.close();
 }
 
-/// Whether a spool is for another state than `state`, which is said, or from an older version, which
-/// did not note what it was for.
+/// Whether a spool belongs to another state than `state`, which is logged, or to an older version
+/// that did not record the state.
 fn is_foreign(orphan: &Spool, commits: &[SpooledCommit], state: StateId) -> bool {
     let of = |commit: &SpooledCommit| commit.claim.origin.map(|origin| origin.state);
     let owners = commits.iter().map(of).chain(orphan.owner().map(Some));
@@ -38,13 +38,12 @@ fn is_foreign(orphan: &Spool, commits: &[SpooledCommit], state: StateId) -> bool
     let owner = owner.map_or_else(|| "unknown".to_owned(), |owner| owner.to_string());
     tracing::warn!(
         directory = %orphan.directory().display(), commits = commits.len(), of = owner, here = %state,
-        "a dead worker of another state left its spool here: it stays, for a worker that joins the coordinator of that state"
+        "a dead worker of another state left its spool here; it stays until a worker joins the coordinator of that state"
     );
     true
 }
 
-/// Delivers what can be delivered; after a refusal, the rest of an attempt stays with what was
-/// refused.
+/// Delivers the commits; after a refusal, the remaining commits of that attempt stay on disk.
 async fn deliver(orphan: &Spool, link: &Link, commits: Vec<SpooledCommit>) {
     let mut kept: BTreeSet<AttemptId> = BTreeSet::new();
     for commit in commits {
@@ -55,7 +54,7 @@ async fn deliver(orphan: &Spool, link: &Link, commits: Vec<SpooledCommit>) {
         match send_with_retry(link, &commit).await {
             Ok(_) => orphan.remove(&commit.claim),
             Err(refusal) if refusal.has_reason(&Reason::StaleAttempt) => {
-                tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
+                tracing::info!(%attempt, %refusal, "a commit of a dead worker is outdated");
                 orphan.remove(&commit.claim);
             }
             Err(refusal) => {

@@ -1,8 +1,8 @@
-//! Delivers the commits of one attempt in the background, in order, however long it takes.
+//! Delivery of the commits of one attempt: in the background, in order, with retries.
 //!
-//! At most two parcels wait: one on its way and one that grows. A trial that commits faster than
-//! the coordinator takes it adds its rows to the second, so the disk it uses is bounded by its rows
-//! and one checkpoint more.
+//! At most two commits wait: one in delivery, and one that grows. If a trial commits faster than
+//! the coordinator accepts, its rows are merged into the second, so the disk use is bounded by the
+//! rows plus one extra checkpoint.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use crate::link::{Link, pauses};
 use crate::spool::{Error, Spool};
 use crate::spooled_commit::{CommitPayload, SpooledCommit};
 
-/// The parcels of one attempt.
+/// Commits of one attempt.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     spool: Arc<Spool>,
@@ -27,21 +27,21 @@ pub(crate) struct Outbox {
     filled: Notify,
 }
 
-/// Bytes of rows at which nothing more is added to a parcel, well below the largest message.
+/// Bytes of rows at which a waiting commit stops growing; well below the maximum message.
 const MERGE_LIMIT: usize = 16 << 20;
 
 #[derive(Debug, Default)]
 struct CommitQueue {
     commits: VecDeque<SpooledCommit>,
-    /// Whether the first parcel is on its way, so that it must not change.
+    /// Whether the first commit is in delivery and must not change.
     sending: bool,
     next: u64,
-    /// Whether nothing will be added.
+    /// Whether no more commits follow.
     closed: bool,
 }
 
 impl Outbox {
-    /// The outbox of the attempt of `claim`, whose sequence is not looked at.
+    /// Creates the outbox of the attempt of `claim`; its sequence is ignored.
     pub(crate) fn new(spool: Arc<Spool>, claim: AttemptClaim) -> Self {
         let queue = Mutex::new(CommitQueue { next: 1, ..CommitQueue::default() });
         Self { spool, claim, queue, filled: Notify::new() }
@@ -51,7 +51,8 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a message over. When this returns, it survives the death of this process.
+    /// Adds a commit or the end of the attempt. It survives a crash of this process once this
+    /// returns.
     pub(crate) fn push(
         &self,
         payload: Option<CommitPayload>,
@@ -79,8 +80,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Ends the attempt of a worker that cannot keep anything on disk: what it has in memory is
-    /// delivered from there, and is lost if this process dies before.
+    /// Ends the attempt of a worker that cannot write to its spool. The commits in memory are
+    /// delivered from there; they are lost if this process dies first.
     pub(crate) fn end_unspooled(&self, ending: AttemptEnd, log: Vec<LogLine>) {
         let mut queue = self.queue();
         let fixed = usize::from(queue.sending);
@@ -103,14 +104,14 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// Says that nothing will be added.
+    /// Marks that no more commits follow.
     pub(crate) fn close(&self) {
         self.queue().closed = true;
         self.filled.notify_one();
     }
 
-    /// Delivers until the end of the attempt is delivered, the attempt is no longer ours, or nothing
-    /// is left in a closed outbox. What belongs to another state or history stays on disk.
+    /// Delivers until the end of the attempt is delivered, the attempt is superseded, or a closed
+    /// outbox is empty. Commits of another state or history stay on disk.
     pub(crate) async fn deliver(&self, link: &Link, control: &Control) {
         while let Some(commit) = self.first().await {
             match send_with_retry(link, &commit).await {
@@ -128,9 +129,9 @@ impl Outbox {
                     let (attempt, directory) = (&commit.claim.attempt, self.spool.directory());
                     tracing::error!(
                         %attempt, %refusal, directory = %directory.display(),
-                        "a commit was refused; it stays on disk, and the trial ends here"
+                        "the coordinator refused a commit of another state; it stays on disk, and the attempt ends"
                     );
-                    // What it makes until it ends is kept beside.
+                    // Later commits of the attempt stay on disk beside it.
                     control.issue(Directive::Drain);
                     return;
                 }
@@ -161,7 +162,7 @@ impl Outbox {
     }
 }
 
-/// Does what the coordinator says.
+/// Applies the coordinator's verdict.
 pub(crate) fn apply_verdict(control: &Control, verdict: Verdict) {
     match verdict {
         Verdict::Continue => {}
@@ -170,15 +171,15 @@ pub(crate) fn apply_verdict(control: &Control, verdict: Verdict) {
     }
 }
 
-/// Sends a parcel until it is taken or refused for good.
+/// Sends a commit until it is accepted or permanently refused.
 pub(crate) async fn send_with_retry(
     link: &Link,
     commit: &SpooledCommit,
 ) -> Result<Verdict, Refusal> {
     for pause in pauses() {
         match link.deliver(commit).await {
-            // The store may have lost the checkpoint between its delivery and the commit. A worker that
-            // is not let in any more is ended by its heartbeat; what it made waits on disk for another.
+            // The store may have lost the checkpoint between its upload and the commit. If access
+            // is denied, the heartbeat ends the worker, and the commit waits on disk for another.
             Err(refusal)
                 if refusal.transient
                     || refusal.is_access()
@@ -193,8 +194,8 @@ pub(crate) async fn send_with_retry(
     link.deliver(commit).await
 }
 
-/// A parcel was refused. If the trial belongs to somebody else that is all right; anything else
-/// ends the attempt with what was said, so that nobody waits for its lease.
+/// Handles a refused commit. If the trial belongs to another attempt, nothing is left to do;
+/// otherwise the attempt ends with the refusal, so that nobody waits for its lease.
 async fn give_up(link: &Link, commit: &SpooledCommit, refusal: &Refusal) {
     let attempt = &commit.claim.attempt;
     if matches!(
@@ -210,6 +211,6 @@ async fn give_up(link: &Link, commit: &SpooledCommit, refusal: &Refusal) {
     let log = commit.log.clone();
     let commit = SpooledCommit { claim: commit.claim.clone(), payload: None, ending, log };
     if let Err(refusal) = send_with_retry(link, &commit).await {
-        tracing::error!(%attempt, %refusal, "the coordinator refused the end of the attempt too");
+        tracing::error!(%attempt, %refusal, "the coordinator also refused the end of the attempt");
     }
 }

@@ -1,4 +1,4 @@
-//! Commits on local disk until they are delivered.
+//! Spool: commits on local disk until they are delivered.
 //!
 //! ```text
 //! <spool>/<worker id>/.lock      held while that worker lives
@@ -6,10 +6,10 @@
 //! <spool>/<worker id>/<sweep>/<trial>.<attempt>.<origin>/<sequence>   one parcel
 //! ```
 //!
-//! A worker that starts takes over the directories of workers of its state that died: it delivers
-//! their parcels and says that they are gone, so that their trials go on at once from the last commit.
-//! Directories of another state stay as they are. A parcel is removed only when it was delivered, or
-//! when a newer attempt of its own state has taken its trial.
+//! A starting worker takes over the directories of dead workers of its state: it delivers their
+//! commits and reports the workers as dead, so that their trials resume at once from the last
+//! commit. Directories of another state stay. A commit is removed only when it is delivered, or
+//! when a newer attempt of its own state has the trial.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,42 +21,42 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::spooled_commit::SpooledCommit;
 
-/// The name of the lock; no sweep has one like it.
+/// Name of the lock file; no sweep can have this name.
 const LOCK: &str = ".lock";
 
-/// The name of the file that says whose commits these are.
+/// Name of the file with the id of the state.
 const STATE: &str = ".state";
 
-/// The ending of what is being written.
+/// Suffix of files that are being written.
 const PARTIAL: &str = "new";
-/// The name of a file that is written to see whether one can be.
+/// Name of the file that a write probe uses.
 const PROBE: &str = ".probe";
 
-/// Bytes of it.
+/// Bytes of a write probe.
 const PROBE_BYTES: usize = 64 << 10;
 
-/// The directory of one worker.
+/// Directory of one worker.
 #[derive(Debug)]
 pub(crate) struct Spool {
     pub(crate) worker: WorkerId,
     directory: PathBuf,
-    /// Unlocked when the worker dies, however it dies.
+    /// Unlocked when the worker dies, whatever the cause.
     _lock: File,
 }
 
-/// Why commits cannot be kept on disk.
+/// Reason why commits cannot be stored on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("`{}` cannot be used", path.display())]
     Io {
-        /// The file or directory.
+        /// File or directory.
         path: PathBuf,
-        /// Why.
+        /// Error of the file system.
         #[source]
         source: io::Error,
     },
-    /// A parcel cannot be encoded: a bug.
+    /// A commit cannot be encoded: a bug.
     #[error("a commit cannot be encoded")]
     Encode(#[from] rmp_serde::encode::Error),
 }
@@ -67,10 +67,10 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> Error {
 }
 
 impl Spool {
-    /// The directory of `worker` under `root`.
+    /// Creates the directory of `worker` under `root`.
     pub(crate) fn open(root: &Path, worker: WorkerId) -> Result<Self, Error> {
         let directory = root.join(worker.to_string());
-        // Locked before it has its name, so that nobody takes it for one of a dead worker.
+        // Locked before it is renamed, so that no other worker takes it for that of a dead one.
         let unnamed = root.join(format!(".{worker}"));
         fs::create_dir_all(&unnamed).map_err(at(&unnamed))?;
         let path = unnamed.join(LOCK);
@@ -81,7 +81,7 @@ impl Spool {
         Ok(Self { worker, directory, _lock: lock })
     }
 
-    /// Says that what is kept here from now on is for `state`.
+    /// Records that commits from now on belong to `state`.
     pub(crate) fn dedicate(&self, state: StateId) -> Result<(), Error> {
         let path = self.directory.join(STATE);
         let aside = path.with_extension(PARTIAL);
@@ -89,32 +89,31 @@ impl Spool {
         fs::rename(&aside, &path).map_err(at(&path))
     }
 
-    /// The state for which this is kept, if its worker has joined one and was of no older version.
+    /// Returns the recorded state; none if its worker had not joined, or was of an older version.
     pub(crate) fn owner(&self) -> Option<StateId> {
         fs::read_to_string(self.directory.join(STATE)).ok()?.trim().parse().ok()
     }
 
-    /// The directory, for people.
+    /// Returns the directory, for messages.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The directories under `root` of workers that no longer live. Each is taken over by one
-    /// worker only.
+    /// Takes over the directories of dead workers under `root`. Only one worker can take over each.
     pub(crate) fn orphans(root: &Path) -> Vec<Self> {
         let entries = fs::read_dir(root).into_iter().flatten().flatten();
         let takeover = |directory: PathBuf| {
             let worker = directory.file_name()?.to_str()?.parse().ok()?;
             let lock = File::open(directory.join(LOCK)).ok()?;
             flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
-            // Somebody else may have finished with it between the listing and the lock.
+            // Another worker may have finished with it between the listing and the lock.
             directory.join(LOCK).exists().then_some(Self { worker, directory, _lock: lock })
         };
         entries.filter_map(|entry| takeover(entry.path())).collect()
     }
 
-    /// The parcels that were not delivered, in the order in which they must be. One that cannot be
-    /// read was not written completely, and is left out.
+    /// Returns the undelivered commits, in order of delivery. Unreadable ones were not written
+    /// completely and are left out.
     pub(crate) fn commits(&self) -> Vec<SpooledCommit> {
         let read = |path: &PathBuf| {
             let commit = rmp_serde::from_slice::<SpooledCommit>(&fs::read(path).ok()?).ok();
@@ -132,12 +131,12 @@ impl Spool {
         commits
     }
 
-    /// Whether nothing is left to deliver.
+    /// Whether everything is delivered.
     pub(crate) fn is_empty(&self) -> bool {
         self.files().is_empty()
     }
 
-    /// The files of all parcels.
+    /// Returns the files of all commits.
     fn files(&self) -> Vec<PathBuf> {
         let list = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
         let attempts = list(self.directory.clone()).flat_map(|sweep| list(sweep.path()));
@@ -145,7 +144,7 @@ impl Spool {
         files.filter(|path| path.extension().is_none_or(|extension| extension != PARTIAL)).collect()
     }
 
-    /// Writes a parcel, in place of one with the same number if there is one.
+    /// Writes a commit; replaces one with the same number.
     pub(crate) fn write(&self, commit: &SpooledCommit) -> Result<(), Error> {
         let path = self.path(&commit.claim);
         let directory = path.parent().unwrap_or(&self.directory);
@@ -155,45 +154,45 @@ impl Spool {
         fs::rename(&aside, &path).map_err(at(&path))
     }
 
-    /// Makes sure that there is room for a commit: writes as much as a small one takes.
+    /// Checks that there is room for a commit, by writing as much as a small one needs.
     pub(crate) fn probe(&self) -> Result<(), Error> {
         let path = self.directory.join(PROBE);
         let written = fs::write(&path, vec![0; PROBE_BYTES]).map_err(at(&path));
-        // It may not have been made.
+        // The file may not exist.
         let _ = fs::remove_file(&path);
         written
     }
 
-    /// Forgets the parcel of `claim`, which was delivered.
+    /// Removes the delivered commit of `claim`.
     pub(crate) fn remove(&self, claim: &AttemptClaim) {
         let path = self.path(claim);
         if let Err(error) = fs::remove_file(&path) {
-            // Delivered again, it changes nothing.
-            tracing::debug!(%error, path = %path.display(), "a delivered commit stays on disk");
+            // A second delivery would change nothing.
+            tracing::debug!(%error, path = %path.display(), "cannot remove a delivered commit");
         }
     }
 
-    /// Forgets everything about the attempt of `claim`.
+    /// Removes all commits of the attempt of `claim`.
     pub(crate) fn forget(&self, claim: &AttemptClaim) {
         let path = self.path(claim);
         if let Some(directory) = path.parent() {
-            // It may never have been made.
+            // The directory may not exist.
             let _ = fs::remove_dir_all(directory);
         }
     }
 
-    /// Removes the directory, unless something is left to deliver.
+    /// Removes the directory, unless something is undelivered.
     pub(crate) fn close(self) {
         if !self.is_empty() {
             return;
         }
         if let Err(error) = fs::remove_dir_all(&self.directory) {
-            tracing::debug!(%error, path = %self.directory.display(), "an empty spool stays");
+            tracing::debug!(%error, path = %self.directory.display(), "cannot remove an empty spool");
         }
     }
 
-    /// The file of a parcel. Two attempts of the same name lie side by side, if they come from two
-    /// states or two histories of one.
+    /// Returns the file of a commit. Attempts of the same name from two states, or from two
+    /// histories of one state, have separate directories.
     fn path(&self, claim: &AttemptClaim) -> PathBuf {
         let trial = &claim.attempt.trial;
         let mut name = format!("{}.{}", trial.index, claim.attempt.number);

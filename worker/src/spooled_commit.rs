@@ -1,4 +1,4 @@
-//! What a trial hands over to the coordinator, as one value that can wait on disk.
+//! A commit in the form in which it waits on disk.
 
 use bytes::Bytes;
 use rheo_core::log::{LogLine, MAX_LINES};
@@ -9,45 +9,45 @@ use serde::{Deserialize, Serialize};
 /// One message about a trial: a commit, or the end of the attempt with or without a last commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SpooledCommit {
-    /// Who says it, and which message of the attempt it is.
+    /// Identity of the attempt and number of the message.
     pub(crate) claim: AttemptClaim,
-    /// Rows and the checkpoint that follows them.
+    /// Rows and the checkpoint after them.
     #[serde(rename = "goods")]
     pub(crate) payload: Option<CommitPayload>,
-    /// How the attempt ended, if it has.
+    /// End of the attempt, if it has ended.
     pub(crate) ending: Option<AttemptEnd>,
-    /// Lines of its log since the message before.
+    /// Log lines since the previous message.
     #[serde(default)]
     pub(crate) log: Vec<LogLine>,
 }
 
-/// Rows and the checkpoint that follows them.
+/// Rows and the checkpoint after them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CommitPayload {
-    /// What the coordinator must know of them.
+    /// Description of the rows for the coordinator.
     pub(crate) work: CommitManifest,
-    /// The rows.
+    /// Rows.
     pub(crate) batches: Vec<RowBatch>,
-    /// The checkpoint.
+    /// Checkpoint.
     pub(crate) checkpoint: Bytes,
 }
 
 impl SpooledCommit {
-    /// How large its rows are.
+    /// Returns the size of the rows in bytes.
     pub(crate) fn rows_bytes(&self) -> usize {
         let batches = self.payload.iter().flat_map(|payload| &payload.batches);
         batches.map(|batch| batch.ipc.len()).sum()
     }
 
-    /// Adds lines of the log; the last ones say most.
+    /// Adds log lines; the oldest are dropped beyond the limit.
     pub(crate) fn add_log(&mut self, lines: Vec<LogLine>) {
         self.log.extend(lines);
         let excess = self.log.len().saturating_sub(MAX_LINES);
         self.log.drain(..excess);
     }
 
-    /// Adds `later`, the next message of the same attempt, to this one, which then says both: the
-    /// rows of both, and the later checkpoint. Older checkpoints are of no use to anybody.
+    /// Merges `later`, the next message of the same attempt, into this one: the rows of both, and
+    /// the later checkpoint. Older checkpoints are not needed.
     pub(crate) fn merge(&mut self, later: Self) {
         self.ending = later.ending;
         self.add_log(later.log);

@@ -1,16 +1,16 @@
-//! How long steps take here: what a worker with a deadline must know of its trials.
+//! Durations of starts and steps, which a worker with a deadline needs.
 //!
-//! A trial can commit between any two steps. So one that is taken must get through its start and one
-//! step before the worker has to go, and leaving must begin early enough for the step that is under
-//! way. What a trial needs is known once others have run; until then [`UNKNOWN`] is assumed.
+//! A trial can commit between any two steps. So a new trial must get through its start and one step
+//! before the worker leaves, and leaving must begin early enough for the step in progress. The
+//! durations are measured on earlier trials; until then [`UNKNOWN`] is assumed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a start and a step are taken to need before any trial has run.
+/// Assumed duration of a start with a first step, before any trial has run.
 const UNKNOWN: Duration = Duration::from_secs(15);
 
-/// The longest start and the longest step of all trials so far.
+/// Longest start and longest step of all trials so far.
 #[derive(Debug, Default)]
 pub(crate) struct StepTimer {
     start_ms: AtomicU64,
@@ -22,17 +22,17 @@ fn ms(duration: Duration) -> u64 {
 }
 
 impl StepTimer {
-    /// A trial took so long from its assignment to the first moment at which it could commit.
+    /// Records the time from a trial's assignment to the first moment at which it could commit.
     pub(crate) fn record_start(&self, after: Duration) {
         self.start_ms.fetch_max(ms(after).max(1), Ordering::Relaxed);
     }
 
-    /// Two such moments were so far apart.
+    /// Records the time between two such moments.
     pub(crate) fn record_step(&self, after: Duration) {
         self.step_ms.fetch_max(ms(after), Ordering::Relaxed);
     }
 
-    /// How long a trial that begins now takes until it can commit something.
+    /// Returns the expected time until a new trial can commit.
     pub(crate) fn first_commit(&self) -> Duration {
         match self.start_ms.load(Ordering::Relaxed) {
             0 => UNKNOWN,
@@ -40,8 +40,8 @@ impl StepTimer {
         }
     }
 
-    /// How long before its end a worker must begin to leave: the step that is under way ends first,
-    /// then there is `grace` to deliver.
+    /// Returns how long before its end a worker must begin to leave: the step in progress, plus
+    /// `grace` for delivery.
     pub(crate) fn leave_lead(&self, grace: Duration) -> Duration {
         grace + self.step()
     }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_learns_how_long_its_trials_take() {
+    fn the_timer_keeps_the_longest_durations() {
         let step_timer = StepTimer::default();
         let grace = Duration::from_secs(25);
         assert_eq!(step_timer.first_commit(), UNKNOWN);

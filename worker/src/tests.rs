@@ -1,5 +1,5 @@
-//! A worker's part of an attempt, with trainers that do what a test wants of them; training itself is
-//! tested where it is. Nothing is delivered here: the spool shows what would be.
+//! Attempts in a worker, with scripted trainers. Nothing is delivered; the spool shows what would
+//! be.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ fn assignment() -> Assignment {
     }
 }
 
-/// The origin of attempts of state `n`.
+/// Returns the origin of attempts of state `n`.
 fn origin(n: u128) -> Origin {
     let (state, incarnation) = (StateId(Uuid::from_u128(n)), IncarnationId(Uuid::from_u128(n)));
     Origin { state, incarnation, configuration: Digest::of(b"config") }
@@ -76,7 +76,7 @@ fn worker(n: u128) -> WorkerId {
     WorkerId(Uuid::from_u128(n))
 }
 
-/// A commit of so many rows of `shapes`.
+/// Returns a commit of `rows` rows of `shapes`.
 fn commit(rows: u32, checkpoint: &[u8]) -> Commit {
     let row = |neuron| ShapeRow {
         epoch: -1,
@@ -101,7 +101,7 @@ fn finish(rows: u32) -> FinalCommit {
     FinalCommit { commit, metrics: Metrics::new(), summary: Summary::default() }
 }
 
-/// Runs an attempt of `assignment` and returns what lies in the spool.
+/// Runs an attempt of `assignment` and returns the contents of the spool.
 async fn attempt<F>(assignment: Assignment, directive: Directive, trainer: F) -> Vec<SpooledCommit>
 where
     F: Fn(&mut dyn Session) -> Result<RunOutcome, TrainError> + Send + Sync + 'static,
@@ -126,7 +126,7 @@ where
     let control = Arc::new(Control::default());
     control.issue(directive);
     let outbox = Arc::new(Outbox::new(Arc::clone(&spool), context.claim(&assignment)));
-    // Whether it was unfit is seen by its ending.
+    // The ending shows whether the attempt was unfit.
     let _ = context.train(assignment, control, outbox, Vec::new()).await;
     spool.commits()
 }
@@ -148,7 +148,7 @@ async fn a_panic_of_the_trainer_ends_its_attempt_with_its_message() {
 }
 
 #[tokio::test]
-async fn every_error_of_the_trainer_has_its_ending() {
+async fn every_trainer_error_maps_to_an_end() {
     let message = "no".to_owned();
     for (error, expected) in [
         (
@@ -168,7 +168,7 @@ async fn every_error_of_the_trainer_has_its_ending() {
 }
 
 #[tokio::test]
-async fn who_stopped_a_trial_says_how_its_attempt_ends() {
+async fn the_directive_decides_the_end_of_a_stopped_attempt() {
     for (directive, expected) in [
         (Directive::Drain, AttemptEnd::Preempted),
         (Directive::TimeOut, AttemptEnd::TimedOut),
@@ -188,7 +188,7 @@ async fn who_stopped_a_trial_says_how_its_attempt_ends() {
 }
 
 #[tokio::test]
-async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoint() {
+async fn waiting_commits_are_merged() {
     let commits = attempt(assignment(), Directive::Run, |session| {
         session.commit(commit(3, b"first"));
         session.commit(commit(2, b"second"));
@@ -215,7 +215,7 @@ async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoi
 }
 
 #[tokio::test]
-async fn a_trial_that_starts_over_brings_only_rows_that_are_not_durable() {
+async fn a_restarted_trial_commits_only_rows_that_are_not_durable() {
     let durable = [(Table::Shapes.to_name(), 4)].into_iter().collect();
     let commits = attempt(Assignment { durable, ..assignment() }, Directive::Run, |session| {
         session.commit(commit(3, b"again"));
@@ -227,14 +227,14 @@ async fn a_trial_that_starts_over_brings_only_rows_that_are_not_durable() {
 }
 
 #[test]
-fn a_spool_is_taken_over_by_one_worker_when_its_own_is_dead_and_not_before() {
+fn only_one_worker_takes_over_the_spool_of_a_dead_one() {
     let root = TempDir::new().unwrap();
     let living = Spool::open(root.path(), worker(1)).unwrap();
     let ending = Some(AttemptEnd::Stopped);
     let commit = SpooledCommit { claim: claim(1), payload: None, ending, log: Vec::new() };
     living.write(&commit).unwrap();
     assert!(Spool::orphans(root.path()).is_empty());
-    // A process that dies drops its lock.
+    // A process that dies releases its lock.
     drop(living);
     let orphans = Spool::orphans(root.path());
     let [orphan] = &orphans[..] else { panic!("{orphans:?}") };
@@ -253,7 +253,7 @@ fn a_spool_is_taken_over_by_one_worker_when_its_own_is_dead_and_not_before() {
 }
 
 #[test]
-fn attempts_of_one_name_from_two_states_lie_side_by_side() {
+fn attempts_of_two_states_have_separate_directories() {
     let root = TempDir::new().unwrap();
     let spool = Spool::open(root.path(), worker(1)).unwrap();
     spool.dedicate(origin(1).state).unwrap();
@@ -272,7 +272,7 @@ fn attempts_of_one_name_from_two_states_lie_side_by_side() {
 }
 
 #[test]
-fn a_commit_without_an_origin_is_still_read_but_named_so() {
+fn a_commit_without_an_origin_is_read() {
     #[derive(serde::Serialize)]
     struct OldClaim {
         attempt: AttemptId,
@@ -286,7 +286,7 @@ fn a_commit_without_an_origin_is_still_read_but_named_so() {
 }
 
 #[test]
-fn a_parcel_that_was_written_in_part_is_left_out() {
+fn a_partially_written_commit_is_skipped() {
     let root = TempDir::new().unwrap();
     let spool = Spool::open(root.path(), worker(1)).unwrap();
     for sequence in [1, 2] {

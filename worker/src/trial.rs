@@ -26,7 +26,7 @@ use crate::spooled_commit::CommitPayload;
 use crate::step_timer::StepTimer;
 use crate::trial_session::TrialSession;
 
-/// What an attempt needs of its worker.
+/// Parts of the worker that an attempt uses.
 #[derive(Clone)]
 pub(crate) struct WorkerContext {
     pub(crate) worker: WorkerId,
@@ -37,8 +37,8 @@ pub(crate) struct WorkerContext {
 }
 
 impl WorkerContext {
-    /// Runs an attempt and returns when its end is delivered, or when it is no longer ours; says what
-    /// this worker lacked and why, if it was unfit.
+    /// Runs an attempt until its end is delivered or the attempt is superseded; returns the unmet
+    /// need and its message if the worker was unfit.
     pub(crate) async fn run(
         self,
         assignment: Assignment,
@@ -47,7 +47,7 @@ impl WorkerContext {
     ) -> Result<(), (Need, String)> {
         let attempt = assignment.attempt.clone();
         let checkpoint = assignment.checkpoint.map(|digest| digest.to_string());
-        let origin = checkpoint.map(|digest| format!("goes on from checkpoint {}", &digest[..12]));
+        let origin = checkpoint.map(|digest| format!("resumes from checkpoint {}", &digest[..12]));
         let origin = origin.unwrap_or_else(|| "begins".to_owned());
         let on = gpus.iter().map(|gpu| format!(" on GPU {gpu}")).collect::<String>();
         control.log().scope(|| tracing::info!(%attempt, "attempt {origin}{on}"));
@@ -59,22 +59,24 @@ impl WorkerContext {
             outbox.close();
             fit
         };
-        // Both end: a refused delivery makes the trainer stop at its next step.
+        // Both end: a refused delivery stops the trainer at its next step.
         let (fit, ()) = tokio::join!(train, outbox.deliver(&self.link, &control));
         match &fit {
-            Ok(()) => tracing::info!(%attempt, "trial left"),
-            Err((_, cause)) => tracing::warn!(%attempt, cause, "trial given back"),
+            Ok(()) => tracing::info!(%attempt, "attempt finished"),
+            Err((_, cause)) => {
+                tracing::warn!(%attempt, cause, "attempt ended: the worker is unfit")
+            }
         }
         fit
     }
 
-    /// What the messages of an attempt claim, before they are numbered.
+    /// Returns the claim of an attempt's messages, without a number.
     pub(crate) fn claim(&self, assignment: &Assignment) -> AttemptClaim {
         let (attempt, origin) = (assignment.attempt.clone(), Some(assignment.origin));
         AttemptClaim { attempt, worker: self.worker, sequence: 0, origin }
     }
 
-    /// Trains, and puts the end of the attempt into the outbox if there is one to deliver.
+    /// Trains, and adds the end of the attempt to the outbox unless it was abandoned.
     pub(crate) async fn train(
         &self,
         assignment: Assignment,
@@ -115,18 +117,20 @@ impl WorkerContext {
         let Err(error) = outbox.push(payload, Some(ending), control.log().take()) else {
             return unfit.map_or(Ok(()), Err);
         };
-        // What was trained is in memory; it counts if it is delivered from there, and another worker
-        // goes on from it.
+        // The trained work is in memory; if it can be delivered from there, another worker resumes
+        // from it.
         let (need, message) =
             (inventory::unmet_spool_need(&error), inventory::spool_error_text(&error));
         let (need, message) = unfit.unwrap_or((need, message));
-        control.log().write_end(LogLevel::Error, &format!("given back: {message}"));
+        control
+            .log()
+            .write_end(LogLevel::Error, &format!("ended, because the worker is unfit: {message}"));
         let ending = AttemptEnd::Unfit { need: need.clone(), message: message.clone() };
         outbox.end_unspooled(ending, control.log().take());
         Err((need, message))
     }
 
-    /// The checkpoint to resume from.
+    /// Returns the checkpoint to resume from.
     async fn checkpoint(
         &self,
         assignment: &Assignment,
@@ -136,9 +140,10 @@ impl WorkerContext {
         for pause in pauses() {
             match self.link.get_checkpoint(&self.claim(assignment), digest).await {
                 Ok(bytes) => return Ok(Some(bytes)),
-                // Whoever runs another state knows nothing about the checkpoint.
+                // A coordinator of another state does not have the checkpoint.
                 Err(refusal) if refusal.is_foreign() => control.issue(Directive::Drain),
-                // Who is not let in knows nothing about the checkpoint; its heartbeat ends it.
+                // With access denied, nothing is known about the checkpoint; the heartbeat ends the
+                // worker.
                 Err(refusal) if !refusal.transient && !refusal.is_access() => {
                     return Err(AttemptEnd::CheckpointUnusable { message: refusal.text });
                 }
@@ -150,22 +155,22 @@ impl WorkerContext {
     }
 }
 
-/// Runs `action` on a thread of its own, so that training never holds up a heartbeat.
+/// Runs `action` on its own thread, so that training never delays a heartbeat.
 async fn on_a_thread<T: Send + 'static>(
     action: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
     let (sender, receiver) = oneshot::channel();
     let run = move || {
-        // Nobody waits any more if the worker is going.
+        // No receiver is left if the worker is leaving.
         let _ = sender.send(action());
     };
     thread::Builder::new().name("trial".to_owned()).spawn(run)?;
     receiver.await.map_err(io::Error::other)
 }
 
-/// The end of an attempt that has no thread to run on.
+/// Returns the end of an attempt for which no thread could be started.
 fn no_thread_ending(error: &io::Error) -> AttemptEnd {
-    let message = format!("no thread could be started for the trial: {error}");
+    let message = format!("cannot start a thread for the trial: {error}");
     AttemptEnd::Unfit { need: Need::System, message }
 }
 
@@ -197,29 +202,25 @@ fn train(
     };
     match session.pack(commit) {
         Ok(payload) => (Some(payload), ending),
-        Err(error) => (None, failed(&format!("its rows cannot be encoded: {error}"))),
+        Err(error) => (None, failed(&format!("cannot encode the rows: {error}"))),
     }
 }
 
-/// The last line of the log of an attempt.
+/// Returns the last line of an attempt's log.
 fn end_line(ending: &AttemptEnd) -> (LogLevel, String) {
     let error = |what: &str, message: &str| (LogLevel::Error, format!("{what}: {message}"));
     match ending {
         AttemptEnd::Completed { .. } => (LogLevel::Info, "completed".to_owned()),
         AttemptEnd::Diverged { detail, .. } => (LogLevel::Warn, format!("diverged: {detail}")),
-        AttemptEnd::Stopped => {
-            (LogLevel::Info, "stopped, because the coordinator asked for it".to_owned())
-        }
+        AttemptEnd::Stopped => (LogLevel::Info, "stopped by the coordinator".to_owned()),
         AttemptEnd::Preempted => {
-            (LogLevel::Info, "given back, because the worker has to leave".to_owned())
+            (LogLevel::Info, "preempted, because the worker is leaving".to_owned())
         }
         AttemptEnd::TimedOut => (LogLevel::Warn, "timed out".to_owned()),
         AttemptEnd::OutOfMemory { message } => error("out of memory", message),
         AttemptEnd::Error { message } => error("failed", message),
-        AttemptEnd::Unfit { message, .. } => {
-            error("given back, because the worker is unfit", message)
-        }
-        AttemptEnd::CheckpointUnusable { message } => error("cannot go on", message),
+        AttemptEnd::Unfit { message, .. } => error("ended, because the worker is unfit", message),
+        AttemptEnd::CheckpointUnusable { message } => error("cannot resume", message),
     }
 }
 
@@ -227,7 +228,7 @@ fn failed(message: &str) -> AttemptEnd {
     AttemptEnd::Error { message: message.to_owned() }
 }
 
-/// A panic is a fault of the program, unless it says that the machine is at its limits.
+/// Returns the end of an attempt after a panic: a bug, unless the machine ran out of a resource.
 fn panic_ending(text: &str) -> AttemptEnd {
     let message = format!("panicked: {text}");
     if inventory::is_limit_text(text) {
@@ -245,14 +246,14 @@ fn trainer_ending(error: trainer::Error) -> AttemptEnd {
     }
 }
 
-/// What a panic said.
+/// Returns the text of a panic.
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "without a message".to_owned())
 }
 
-/// A summary as the coordinator takes it; its type cannot fail to become JSON.
+/// Converts a summary to JSON; the type always serializes.
 fn json(summary: &Summary) -> Json {
     serde_json::to_value(summary).unwrap_or_default()
 }

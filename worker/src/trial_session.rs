@@ -1,4 +1,4 @@
-//! The worker's side of one running trial: what its trainer sees of the world.
+//! The worker's side of one running trial, as its trainer sees it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::outbox::Outbox;
 use crate::spooled_commit::CommitPayload;
 use crate::step_timer::StepTimer;
 
-/// The shortest time between two lines about epochs.
+/// Minimum time between two log lines about epochs.
 const EPOCH_LINES: Duration = Duration::from_secs(10);
 
 /// One running trial.
@@ -30,9 +30,9 @@ pub(crate) struct TrialSession {
     keys: TrialKeys,
     began: Instant,
     step_timer: Arc<StepTimer>,
-    /// The GPUs that the attempt has.
+    /// GPUs of the attempt.
     gpus: Vec<Gpu>,
-    /// When it last could have committed.
+    /// Time of the last question of the trainer, when it could have committed.
     asked_at: Option<Instant>,
     timeout: Option<Duration>,
     /// Time between commits; zero commits after every epoch.
@@ -40,13 +40,13 @@ pub(crate) struct TrialSession {
     committed: Instant,
     committed_epoch: u32,
     epoch: u32,
-    /// Rows produced since the very beginning of the trial.
+    /// Rows produced since the beginning of the trial.
     produced: RowCounts,
-    /// Rows that are durable or on their way.
+    /// Rows that are durable or in delivery.
     durable: RowCounts,
-    /// The last epoch that was logged, and when.
+    /// Last logged epoch, and its time.
     logged: Option<(u32, Instant)>,
-    /// How the attempt ends because a commit could not be kept, if one could not.
+    /// End of the attempt because of a failed commit.
     pub(crate) failure: Option<AttemptEnd>,
 }
 
@@ -59,7 +59,7 @@ impl TrialSession {
         gpus: Vec<Gpu>,
     ) -> Self {
         let TrialConfig { checkpoint, resources, .. } = &assignment.config;
-        // Their types cannot fail to become JSON.
+        // These types always serialize to JSON.
         let config = serde_json::to_value(&assignment.config).unwrap_or_default();
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let now = Instant::now();
@@ -83,8 +83,8 @@ impl TrialSession {
         }
     }
 
-    /// Packs a commit: its rows without those that are durable already, because a trial that had to
-    /// start over produces them again.
+    /// Packs a commit, without rows that are already durable; a trial that starts over produces
+    /// those again.
     pub(crate) fn pack(&mut self, commit: Commit) -> Result<CommitPayload, rheo_query::Error> {
         let Commit { mut rows, reports, checkpoint, progress } = commit;
         let produced = self.produced.plus(&rows.counts());
@@ -105,7 +105,7 @@ impl TrialSession {
         Ok(CommitPayload { work, batches, checkpoint: Bytes::from(checkpoint) })
     }
 
-    /// Notes how long it took to come here.
+    /// Records the time since the last question.
     fn record_question(&mut self) {
         let now = Instant::now();
         match self.asked_at.replace(now) {
@@ -114,7 +114,7 @@ impl TrialSession {
         }
     }
 
-    /// Logs the first epoch, the last one, and others in between from time to time.
+    /// Logs the first epoch, the last one, and some in between.
     fn log_epoch(&mut self, progress: &Progress) {
         let Progress { epoch, epochs, metrics, .. } = progress;
         let due = match self.logged {
@@ -148,7 +148,7 @@ impl Session for TrialSession {
             if self.control.directive() < Directive::TimeOut {
                 let limit = self.timeout.unwrap_or_default().as_secs_f64();
                 tracing::warn!(
-                    "took longer than `resources.timeout: {limit}` seconds, the limit of an attempt"
+                    "the attempt exceeded its limit of `resources.timeout: {limit}` seconds"
                 );
             }
             self.control.issue(Directive::TimeOut);

@@ -1,4 +1,4 @@
-//! The worker itself: joins, keeps its slots busy, keeps its leases, and leaves in good order.
+//! The worker itself: joins, keeps its slots busy, renews its leases, and leaves in good order.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -32,40 +32,40 @@ use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::trial::WorkerContext;
 
-/// How long one call waits for work.
+/// Time for which one call waits for work.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(20);
 
-/// How long saying goodbye may take.
+/// Timeout of the leave message.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often a worker that lacks something looks whether that has changed.
+/// Interval at which an unfit worker takes its inventory again.
 const INVENTORY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often progress is told at least, so that people see it move.
+/// Maximum interval between progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Lines of logs in one heartbeat; those of an attempt become durable with its commits anyway.
+/// Maximum log lines per heartbeat; they become durable with commits anyway.
 const HEARTBEAT_LINES: usize = 1000;
 
-/// The trials that run.
+/// Running trials.
 type RunningTrials = Arc<Mutex<BTreeMap<HeldAttempt, (GrantedResources, Arc<Control>)>>>;
 
 struct Worker {
     settings: Settings,
-    /// When it is ended whatever it does.
+    /// Time at which this process is killed.
     ends: Option<Instant>,
     info: Mutex<WorkerInfo>,
     fitness: Arc<Fitness>,
     context: WorkerContext,
-    /// The state that it works for, once it has joined.
+    /// State of the worker, once it has joined.
     state: Mutex<Option<StateId>>,
     running: RunningTrials,
-    /// Told when a slot becomes free.
+    /// Notified when a slot becomes free.
     freed: Arc<Notify>,
     tasks: TaskTracker,
 }
 
-/// Works until there is nothing left, or until `drain`.
+/// Works until no work is left, or until `drain`.
 pub async fn run(
     settings: Settings,
     trainer: Arc<dyn Trainer>,
@@ -87,13 +87,13 @@ pub async fn run(
     let spool = match Spool::open(&settings.spool, worker) {
         Ok(spool) => Arc::new(spool),
         Err(error) => {
-            // So that people see at the coordinator what is missing here.
+            // Makes the problem visible at the coordinator.
             let reason = inventory::spool_error_text(&error);
             let told = async {
                 link.join(worker, &info, None).await?;
                 link.leave(worker, LeaveReason::Useless(reason)).await
             };
-            // It may be away.
+            // The coordinator may be unreachable.
             let _ = tokio::time::timeout(LEAVE_TIMEOUT, told).await;
             return Err(error.into());
         }
@@ -127,7 +127,7 @@ impl Worker {
         self.info.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the trials that run here leave to others.
+    /// Returns the resources that running trials leave free.
     fn free(&self) -> FreeResources {
         let mut free = FreeResources::of(self.settings.offered.offer());
         for (granted, _) in self.running().values() {
@@ -159,14 +159,14 @@ impl Worker {
             exit = acquire => exit,
             never = self.watch_inventory() => match never {},
             () = self.time_to_leave() => {
-                tracing::info!("the time of this worker is over");
+                tracing::info!("the deadline of this worker is near");
                 Ok(ExitReason::Drained)
             }
             () = drain.cancelled() => Ok(ExitReason::Drained),
         }
     }
 
-    /// Waits until leaving must begin, which is known better as trials run.
+    /// Waits until leaving must begin, which depends on the measured steps.
     async fn time_to_leave(&self) {
         let Some(ends) = self.ends else { return std::future::pending().await };
         loop {
@@ -179,8 +179,8 @@ impl Worker {
         }
     }
 
-    /// How long trials may still begin: those that begin later could not commit anything before
-    /// leaving must begin.
+    /// Returns the time in which new trials may still start: later ones could not commit before
+    /// leaving begins.
     fn time_for_trials(&self) -> Duration {
         let step_timer = &self.context.step_timer;
         let needed = step_timer.leave_lead(self.settings.grace) + step_timer.first_commit();
@@ -193,7 +193,7 @@ impl Worker {
         !self.time_for_trials().is_zero()
     }
 
-    /// Joins, waiting for a coordinator that is not there yet.
+    /// Joins; waits for a coordinator that is not reachable yet.
     async fn join(&self) -> Result<JoinReply, Error> {
         let deadline = Instant::now() + self.settings.unreachable_timeout;
         let mut waits = pauses();
@@ -218,8 +218,8 @@ impl Worker {
         }
     }
 
-    /// Joins again. A worker that has trials or commits of a state joins that state and no other;
-    /// one that has nothing works for whichever coordinator answers.
+    /// Joins again. A worker with trials or commits of a state joins only that state; one without
+    /// joins any coordinator.
     async fn rejoin(&self) -> Result<(), Error> {
         let is_bound = !self.running().is_empty() || !self.context.spool.is_empty();
         let state = self.state().filter(|_| is_bound);
@@ -232,25 +232,26 @@ impl Worker {
                 }
             }
             Err(refusal) if refusal.is_foreign() => return Err(self.refused(refusal)),
-            Err(refusal) => tracing::debug!(%refusal, "not joined again yet"),
+            Err(refusal) => tracing::debug!(%refusal, "could not join again yet"),
         }
         Ok(())
     }
 
-    /// Delivers what workers of `state` that died here have left, and says that they are gone.
+    /// Delivers the commits of dead workers of `state` on this spool, and reports the workers as
+    /// dead.
     async fn recover_orphans(&self, state: StateId) {
         let deliveries = TaskTracker::new();
         for orphan in Spool::orphans(&self.settings.spool) {
             deliveries.spawn(deliver_orphan(orphan, Arc::clone(&self.context.link), state));
         }
-        // Their trials are free before this worker asks for any, unless the coordinator is away. What
-        // is not delivered when this worker goes waits on disk for the next one.
+        // So their trials are free before this worker asks for any, unless the coordinator is
+        // unreachable. Undelivered commits wait on disk for the next worker.
         deliveries.close();
         let _ = tokio::time::timeout(ACQUIRE_WAIT, deliveries.wait()).await;
     }
 
-    /// Renews leases and obeys verdicts, until the coordinator will not let this worker in any more.
-    /// On a task of the runtime, while trials have threads of their own.
+    /// Renews leases and applies verdicts, until the coordinator no longer accepts this worker.
+    /// Runs as an async task; trials have their own threads.
     async fn heartbeat(&self, lease: Duration) -> Error {
         let period = (lease / 3).min(PROGRESS_INTERVAL);
         let mut interval = tokio::time::interval(period);
@@ -292,12 +293,12 @@ impl Worker {
                 Err(refusal) if refusal.is_access() && !refusal.transient => {
                     return self.refused(refusal);
                 }
-                Err(refusal) => tracing::debug!(%refusal, "no heartbeat"),
+                Err(refusal) => tracing::debug!(%refusal, "heartbeat failed"),
             }
         }
     }
 
-    /// Looks again at what is here while that keeps trials away, and joins again when it has changed.
+    /// Takes the inventory again while the worker is unfit, and rejoins when it has changed.
     async fn watch_inventory(&self) -> Infallible {
         loop {
             tokio::time::sleep(INVENTORY_INTERVAL).await;
@@ -314,10 +315,10 @@ impl Worker {
             }
             now.revision += 1;
             info.inventory = Some(now);
-            // If it is away, it is told later.
+            // If the coordinator is unreachable, a later try reports it.
             let state = *self.state();
             if link.join(*worker, &info, state).await.is_ok() {
-                tracing::info!("something has changed here: trials are tried again");
+                tracing::info!("the inventory of this machine has changed: retrying trials");
                 *self.info.lock().unwrap_or_else(PoisonError::into_inner) = info;
                 self.fitness.clear_lacks();
                 self.freed.notify_one();
@@ -325,7 +326,7 @@ impl Worker {
         }
     }
 
-    /// Keeps the slots busy until there is nothing left.
+    /// Keeps the slots busy until no work is left.
     async fn acquire(&self) -> Result<ExitReason, Error> {
         let mut busy = Instant::now();
         let mut reached = Instant::now();
@@ -336,7 +337,7 @@ impl Worker {
                 busy = Instant::now();
             }
             if !self.has_time() && self.running().is_empty() {
-                tracing::info!("too little time is left for another trial");
+                tracing::info!("not enough time remains for another trial");
                 return Ok(ExitReason::Drained);
             }
             if let Some(reason) = self.fitness.exit_reason() {
@@ -362,7 +363,7 @@ impl Worker {
                 Err(refusal) if refusal.has_reason(&Reason::UnknownWorker) => self.rejoin().await?,
                 Err(refusal) if !refusal.transient => return Err(self.refused(refusal)),
                 Err(refusal) => {
-                    tracing::debug!(%refusal, "the coordinator is away");
+                    tracing::debug!(%refusal, "the coordinator is unreachable");
                     let idle = self.running().is_empty();
                     if idle && reached.elapsed() > self.settings.unreachable_timeout {
                         return Err(Error::Unreachable(refusal));
@@ -372,7 +373,7 @@ impl Worker {
             }
             let idle = self.settings.idle.is_some_and(|idle| busy.elapsed() > idle);
             if idle && self.running().is_empty() {
-                // Whoever started it can start another where it is of more use.
+                // The launcher can start another worker where it is more useful.
                 let cause = self.fitness.unfit_reason();
                 return cause.map_or(Ok(ExitReason::Idle), |reason| Err(Error::Unfit { reason }));
             }
@@ -386,7 +387,7 @@ impl Worker {
         if refusal.is_access() { Error::Access(refusal) } else { Error::Refused(refusal) }
     }
 
-    /// Asks for work, and again when a slot becomes free meanwhile.
+    /// Requests work; returns early when a slot becomes free.
     async fn request_trials(&self, free: &FreeResources) -> Result<AcquireReply, Refusal> {
         let held: Vec<HeldAttempt> = self.running().keys().cloned().collect();
         let wait = self.settings.idle.map_or(ACQUIRE_WAIT, |idle| idle.min(ACQUIRE_WAIT));
@@ -409,7 +410,7 @@ impl Worker {
         let gpus = self.settings.offered.granted(&granted);
         match self.running().entry(held.clone()) {
             Entry::Vacant(entry) => drop(entry.insert((granted, Arc::clone(&control)))),
-            // Told twice; the first still runs.
+            // Assigned twice; the first one still runs.
             Entry::Occupied(_) => return,
         }
         let (context, running) = (self.context.clone(), Arc::clone(&self.running));
@@ -428,11 +429,11 @@ impl Worker {
         });
     }
 
-    /// Waits for trials to be given back, keeping their leases meanwhile, and says goodbye.
+    /// Waits until trials have committed, renewing their leases, then sends the leave message.
     async fn leave(self, result: Result<ExitReason, Error>) -> Result<ExitReason, Error> {
         self.tasks.close();
         if !self.running().is_empty() {
-            tracing::info!("trials commit and are given back");
+            tracing::info!("leaving: running trials commit");
         }
         for (_, control) in self.running().values() {
             control.issue(Directive::Drain);
@@ -440,7 +441,7 @@ impl Worker {
         let given_back = async {
             tokio::select! {
                 () = self.tasks.wait() => {}
-                // Who is not let in keeps on disk what there is, which takes its time too.
+                // With access denied, the commits are written to disk, which takes time, too.
                 _ = self.heartbeat(PROGRESS_INTERVAL * 3) => self.tasks.wait().await,
             }
         };
@@ -453,20 +454,20 @@ impl Worker {
             () = tokio::time::sleep(self.settings.grace) => false,
             () = orphaned => false,
         };
-        // Also what was refused because it belongs to another state or history.
+        // Including commits that were refused because they belong to another state or history.
         let is_left = !self.context.spool.is_empty();
         let undelivered = Error::Undelivered { spool: self.settings.spool };
         if !delivered && is_left {
             return result.and(Err(undelivered));
         }
-        // A trial that is still in the middle of a step is given back without what it did last.
+        // A trial in the middle of a step is returned without that step.
         let reason = match &result {
             Err(Error::Unfit { reason }) => LeaveReason::Useless(reason.clone()),
             Err(Error::Spool(error)) => LeaveReason::Useless(inventory::spool_error_text(error)),
             _ => LeaveReason::Done,
         };
         let leave = self.context.link.leave(self.context.worker, reason);
-        // It may be away; it will notice that nothing is leased to this worker.
+        // If the coordinator is unreachable, it will notice that this worker renews no lease.
         let _ = tokio::time::timeout(LEAVE_TIMEOUT, leave).await;
         if let Some(spool) = Arc::into_inner(self.context.spool) {
             spool.close();
@@ -475,7 +476,7 @@ impl Worker {
     }
 }
 
-/// What is here, looked at where waiting for a slow disk holds nothing up.
+/// Takes the inventory on a blocking thread, so that a slow disk delays nothing.
 async fn take_inventory(
     trainer: &Arc<dyn Trainer>,
     spool: &Arc<Spool>,

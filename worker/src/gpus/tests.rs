@@ -1,4 +1,5 @@
-//! Every variable that hands out GPUs, on made-up machines and beside what libtorch would count.
+//! GPU discovery from every variable, on simulated machines and with the numbers that libtorch
+//! would see.
 
 use super::*;
 
@@ -16,7 +17,7 @@ fn devices(inventory: &GpuInventory) -> Vec<u32> {
 }
 
 #[test]
-fn a_list_selects_among_the_gpus_of_a_machine_as_cuda_does() {
+fn gpu_lists_follow_the_rules_of_cuda() {
     let machine = "GPU-aaaa1111,GPU-aabb2222,GPU-cccc3333";
     let [a, b, c] = ["GPU-aaaa1111", "GPU-aabb2222", "GPU-cccc3333"];
     for (list, expected) in [
@@ -24,19 +25,19 @@ fn a_list_selects_among_the_gpus_of_a_machine_as_cuda_does() {
         ("2,0", &[c, a]),
         (" 1 , 2 ", &[b, c]),
         ("GPU-cccc3333,GPU-aaaa1111", &[c, a]),
-        // How a UUID begins is enough if it begins no other.
+        // A prefix of a UUID suffices if it is unique.
         ("GPU-c", &[c]),
         ("GPU-aa", &[]),
-        // None at all.
+        // No GPU at all.
         ("", &[]),
         ("-1", &[]),
         ("NoDevFiles", &[]),
-        // It ends at the first that names none.
+        // The list ends at the first entry that names no GPU.
         ("0,3,1", &[a]),
         ("1,-1,0", &[b]),
         ("0,GPU-ffff,1", &[a]),
         ("2x,1", &[c, b]),
-        // One named twice makes the whole list void.
+        // A GPU that is named twice voids the whole list.
         ("0,1,0", &[]),
         ("0,GPU-aaaa1111", &[]),
     ] {
@@ -49,12 +50,12 @@ fn a_list_selects_among_the_gpus_of_a_machine_as_cuda_does() {
 }
 
 #[test]
-fn names_pass_through_and_devices_count_what_the_process_sees() {
+fn gpu_names_are_unchanged_and_devices_are_numbered() {
     for (list, seen, expected) in [
         ("2,5", 2, &["2", "5"][..]),
         ("GPU-12345678-aaaa,GPU-87654321-bbbb", 2, &["GPU-12345678-aaaa", "GPU-87654321-bbbb"]),
         ("MIG-5c89852c-d268-5f02-b6a7", 1, &["MIG-5c89852c-d268-5f02-b6a7"]),
-        // libtorch has the last word: an index that the machine does not have.
+        // libtorch decides: an index that the machine does not have.
         ("0,7", 1, &["0"]),
         ("0", 0, &[]),
     ] {
@@ -70,7 +71,7 @@ fn names_pass_through_and_devices_count_what_the_process_sees() {
 }
 
 #[test]
-fn a_process_has_one_mig_device_and_others_can_be_given_to_others() {
+fn a_process_uses_one_mig_device() {
     let list = "MIG-a,MIG-b,MIG-c";
     for mut found in [
         GpuInventory::find(&variables(Some(list), None), || panic!("asked")),
@@ -85,7 +86,7 @@ fn a_process_has_one_mig_device_and_others_can_be_given_to_others() {
 }
 
 #[test]
-fn slurm_names_gpus_of_the_node_whether_it_confines_the_job_or_not() {
+fn slurm_gpus_are_node_indices_with_or_without_confinement() {
     let slurm = |list: &str, seen| {
         let variables = GpuVariables { slurm: Some(list.to_owned()), ..GpuVariables::default() };
         let found = GpuInventory::find(&variables, || seen);
@@ -95,17 +96,17 @@ fn slurm_names_gpus_of_the_node_whether_it_confines_the_job_or_not() {
     // Confined: the process sees two, which are 2 and 3 on the node.
     assert_eq!(slurm("2,3", 2), ("2,3".to_owned(), vec![0, 1]));
     assert_eq!(slurm("2-3", 2), ("2,3".to_owned(), vec![0, 1]));
-    // Not confined: it sees all four and leaves alone those of others.
+    // Not confined: it sees all four and leaves those of other jobs alone.
     assert_eq!(slurm("2,3", 4), ("2,3".to_owned(), vec![2, 3]));
     assert_eq!(slurm("0-1,3", 8), ("0,1,3".to_owned(), vec![0, 1, 3]));
     assert_eq!(slurm("5", 2), (String::new(), vec![]));
-    // CUDA's own variable wins, which Slurm sets too.
+    // CUDA's own variable, which Slurm sets, too, takes precedence.
     let both = GpuVariables { slurm: Some("2".to_owned()), ..variables(None, Some("0")) };
     assert_eq!(names(&GpuInventory::find(&both, || 1)), ["0"]);
 }
 
 #[test]
-fn a_container_sees_what_its_runtime_let_in() {
+fn a_container_sees_the_gpus_of_its_runtime() {
     let container = |list: &str, seen| {
         let container = Some(list.to_owned());
         let found =
@@ -114,7 +115,7 @@ fn a_container_sees_what_its_runtime_let_in() {
         (names.join(","), found.selectors.join(","))
     };
     assert_eq!(container("GPU-a,GPU-b", 2), ("GPU-a,GPU-b".to_owned(), "0,1".to_owned()));
-    // Of images that were made for GPUs, also where there is none.
+    // The default of GPU images, even without a GPU.
     assert_eq!(container("all", 2), ("0,1".to_owned(), "0,1".to_owned()));
     assert_eq!(container("all", 0), (String::new(), String::new()));
     for none in ["void", "none", ""] {
@@ -123,7 +124,7 @@ fn a_container_sees_what_its_runtime_let_in() {
 }
 
 #[test]
-fn who_sees_fewer_than_asked_for_says_so() {
+fn missing_gpus_are_reported() {
     let two = || GpuInventory::find(&GpuVariables::default(), || 2);
     for (wanted, kept, says) in [
         (None, 2, false),
