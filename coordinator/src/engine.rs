@@ -156,8 +156,8 @@ pub(crate) struct EngineParts {
     pub attempt_keys: AttemptKeyCache,
 }
 
-/// Starts the engine on the state that the journal holds. It calls `dispatch_effect` with what it wants done
-/// outside, which must not wait for anything; whoever sees a state finds its effects carried out.
+/// Starts the engine on the journal's state. It calls `dispatch_effect` for each effect, before the
+/// replies and reads that see the new state; the function must not block.
 pub(crate) fn start(
     parts: EngineParts,
     clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
@@ -308,7 +308,7 @@ impl Engine {
         match self.journal.snapshot(self.position, &mut self.state) {
             Ok(()) => self.since_snapshot = 0,
             Err(error) => {
-                tracing::warn!(error = report(&error), "cannot write a snapshot of the state")
+                tracing::warn!(error = report(&error), "cannot write a snapshot of the state");
             }
         }
     }

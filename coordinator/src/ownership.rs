@@ -80,9 +80,9 @@ impl Coordinator {
         let Some(known) = read.map_err(|source| self.journal_error(source))? else {
             return Ok(());
         };
-        let strangers = self.dataset.unknown_files(&known);
-        let strangers = strangers.map_err(|source| self.unusable(source))?;
-        let (Some(first), place) = (strangers.first(), &self.storage.results) else {
+        let unknown = self.dataset.unknown_files(&known);
+        let unknown = unknown.map_err(|source| self.unusable(source))?;
+        let (Some(first), place) = (unknown.first(), &self.storage.results) else {
             return Ok(());
         };
         if let StorageUrl::Directory(root) = place

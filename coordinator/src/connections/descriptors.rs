@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn limits_leave_room_for_files_and_authenticated_connections() {
-        for (limit, connections, strangers, of_token) in [
+        for (limit, connections, unauthenticated, per_token) in [
             (0, 4, 2, 1),
             (20, 10, 2, 7),
             (64, 32, 8, 20),
@@ -73,7 +73,7 @@ mod tests {
         ] {
             let files = OpenFiles(limit);
             let found = (files.connections(), files.unauthenticated(), files.per_token());
-            assert_eq!(found, (connections, strangers, of_token));
+            assert_eq!(found, (connections, unauthenticated, per_token));
         }
     }
 }
