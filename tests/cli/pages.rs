@@ -65,23 +65,22 @@ fn help(bench: &Bench, words: &[String]) -> String {
 fn commands(bench: &Bench) -> Vec<(Vec<String>, String)> {
     let mut found = Vec::new();
     for program in ["rheo", "rheo-worker"] {
-        collect(bench, vec![program.to_owned()], &mut found);
+        collect(bench, &[program.to_owned()], &mut found);
     }
     found
 }
 
-fn collect(bench: &Bench, words: Vec<String>, found: &mut Vec<(Vec<String>, String)>) {
-    let text = help(bench, &words);
+fn collect(bench: &Bench, words: &[String], found: &mut Vec<(Vec<String>, String)>) {
+    let text = help(bench, words);
     let listed = text.split("Commands:\n").nth(1).unwrap_or_default();
     let listed = listed.split("\n\n").next().unwrap_or_default().to_owned();
-    found.push((words.clone(), text));
+    found.push((words.to_vec(), text));
     let names = listed.lines().filter_map(|line| line.strip_prefix("  "));
     let names =
         names.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next());
     for name in names.filter(|name| *name != "help") {
-        let mut inner = words.clone();
-        inner.push(name.to_owned());
-        collect(bench, inner, found);
+        let inner = [words, &[name.to_owned()]].concat();
+        collect(bench, &inner, found);
     }
 }
 
@@ -111,12 +110,11 @@ fn options(text: &str) -> Vec<Described> {
         if begins {
             let words = line.split_whitespace();
             let flag = words.clone().find(|word| word.starts_with("--")).unwrap_or_default();
-            let after = line.trim_start().splitn(2, "  ").nth(1).unwrap_or_default().trim();
+            let after = line.trim_start().split_once("  ").map_or("", |(_, after)| after.trim());
             found.push(Described { flag: flag.to_owned(), text: after.to_owned() });
-        } else if line.starts_with("          ") {
-            if let Some(last) = found.last_mut() {
-                last.text = format!("{} {}", last.text, line.trim()).trim().to_owned();
-            }
+        } else if let (true, Some(last)) = (line.starts_with("          "), found.last_mut()) {
+            let text = format!("{} {}", last.text, line.trim());
+            text.trim().clone_into(&mut last.text);
         }
     }
     found
@@ -170,8 +168,10 @@ fn shell(bench: &Bench, script: &str) -> Said {
             None => sh.env_remove(name),
         };
     }
-    let path = std::env::var("PATH").unwrap_or_default();
-    sh.env("PATH", format!("{}:{path}", programs.display()));
+    let mut path = programs.into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    sh.env("PATH", path);
     if let Some(packages) = rheo_tests::readers() {
         sh.env("PYTHONPATH", packages);
     }
@@ -302,6 +302,18 @@ fn the_commands_of_all_pages_are_understood() {
     assert!(seen > 30, "{seen} commands");
 }
 
+/// The lines of a block that a test can run.
+fn runnable(block: &str) -> Vec<String> {
+    let joined = block.replace("\\\n", " ");
+    let lines = joined.lines().filter_map(|line| line.split(" # ").next().map(str::trim));
+    let runs = |line: &&str| {
+        let is_skipped = NOT_RUN.iter().any(|(begin, _)| line.starts_with(begin));
+        let lacks_readers = line.starts_with("python3") && rheo_tests::readers().is_none();
+        !(line.is_empty() || is_skipped || lacks_readers)
+    };
+    lines.filter(runs).map(str::to_owned).collect()
+}
+
 /// The README and the first steps are followed from the first to the last command.
 #[test]
 fn what_the_first_pages_tell_to_type_works() {
@@ -309,32 +321,17 @@ fn what_the_first_pages_tell_to_type_works() {
         let page = fs::read_to_string(root().join(name)).unwrap();
         let bench = Bench::default();
         fs::create_dir(bench.path().join("docs")).unwrap();
-        for script in ["accuracy.py"] {
-            fs::copy(root().join("docs").join(script), bench.path().join("docs").join(script))
-                .unwrap();
-        }
+        fs::copy(root().join("docs/accuracy.py"), bench.path().join("docs/accuracy.py")).unwrap();
         let mut ran = 0;
         for (word, block) in blocks(&page) {
-            match word {
-                "yaml" => {
-                    // The same in a fraction of the time.
-                    let short = block.replace("epochs: 8", "epochs: 1").replace("1500", "100");
-                    bench.file("sweep.yaml", &short);
-                }
-                "sh" => {
-                    for line in block.replace("\\\n", " ").lines() {
-                        let command = line.split(" # ").next().unwrap().trim();
-                        let skipped = NOT_RUN.iter().any(|(begin, _)| command.starts_with(begin));
-                        let needs_python =
-                            command.starts_with("python3") && rheo_tests::readers().is_none();
-                        if command.is_empty() || skipped || needs_python {
-                            continue;
-                        }
-                        shell(&bench, command).expect(0);
-                        ran += 1;
-                    }
-                }
-                _ => {}
+            if word == "yaml" {
+                // The same in a fraction of the time.
+                let short = block.replace("epochs: 8", "epochs: 1").replace("1500", "100");
+                bench.file("sweep.yaml", &short);
+            }
+            for command in runnable(block).into_iter().filter(|_| word == "sh") {
+                shell(&bench, &command).expect(0);
+                ran += 1;
             }
         }
         assert!(ran >= 4, "{name}: {ran} commands");
@@ -356,7 +353,8 @@ fn the_sweeps_of_all_pages_are_previewed() {
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || "/_.-".contains(letter);
         let words = page.split(|letter| !is_name(letter));
         let sweeps = words.filter_map(|word| word.find("sweeps/").map(|at| word[at..].to_owned()));
-        named.extend(sweeps.filter(|word| word.ends_with(".yaml")));
+        let is_sweep = |word: &String| Path::new(word).extension().is_some_and(|end| end == "yaml");
+        named.extend(sweeps.filter(is_sweep));
     }
     assert!(named.len() > 20, "{named:?}");
     for name in named {

@@ -1,8 +1,6 @@
 //! Other programs read the results in place, while the sweep runs and afterwards, and agree with
 //! `rheo query`.
 
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
-
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
