@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod circles;
+mod type_names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -152,6 +153,26 @@ fn no_modules_name_each_other_in_a_circle() {
     let found: Vec<String> = roots.iter().flat_map(|root| circles::circles(root, &read)).collect();
     let here = root().display().to_string() + "/";
     assert!(found.is_empty(), "{}", found.join("\n").replace(&here, ""));
+}
+
+#[test]
+fn types_have_names_that_say_their_noun_once_in_a_crate() {
+    let mut mistakes = Vec::new();
+    for package in packages() {
+        let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap());
+        let sources = manifest.parent().unwrap().join("src");
+        let is_test = |path: &PathBuf| {
+            path.components().any(|part| part.as_os_str() == "tests")
+                || path.file_stem().is_some_and(|stem| stem == "tests")
+        };
+        let files = files(&["rs"]).into_iter().filter(|path| path.starts_with(&sources));
+        let files: Vec<(PathBuf, String)> = files
+            .filter(|path| !is_test(&path.strip_prefix(&sources).unwrap().to_owned()))
+            .map(|path| (PathBuf::from(name(&path)), fs::read_to_string(&path).unwrap()))
+            .collect();
+        mistakes.extend(type_names::mistakes(&files));
+    }
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
 }
 
 #[test]
