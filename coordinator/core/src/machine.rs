@@ -22,6 +22,7 @@ mod rejection;
 mod retry;
 pub mod snapshot;
 mod state;
+mod stored_state;
 mod view;
 mod worker;
 mod worker_view;

@@ -419,14 +419,11 @@ fn assert_near(what: &str, found: &Outcome<f64>, reference: &Outcome<f64>) {
 fn single_precision_is_near_double_precision() {
     for kind in KINDS {
         for size in SIZES {
-            let grad_single = grad_h::<f32>(Case::<f32>::new(kind, size).sizes, true);
-            let single = Case::<f32>::new(kind, size).run(
-                &grad_single,
-                true,
-                ample_resources(Isa::detect()),
-            );
+            let resources = ample_resources(Isa::detect());
+            let case = Case::<f32>::new(kind, size);
+            let single = case.run(&grad_h(case.sizes, true), true, resources);
             let case = Case::<f64>::new(kind, size);
-            let double = case.run(&grad_h(case.sizes, true), true, ample_resources(Isa::detect()));
+            let double = case.run(&grad_h(case.sizes, true), true, resources);
             for (single, double) in single.all_gradients().iter().zip(&double.all_gradients()) {
                 let scale = double.iter().fold(0.0f64, |most, value| most.max(value.abs()));
                 for (single, double) in single.iter().zip(double) {
@@ -488,15 +485,11 @@ fn a_drive_may_be_the_same_for_all_neurons_or_samples() {
     let SequenceDims { steps, batch, hidden, .. } = case.sizes;
     let by_step: Vec<f64> = numbers(steps, 30, 1.0);
     case.drive = by_step.iter().flat_map(|value| vec![*value; batch * hidden]).collect();
-    let expected = case.run(&vec![0.0; batch * hidden], false, ample_resources(Isa::detect()));
+    let resources = ample_resources(Isa::detect());
+    let expected = case.run(&vec![0.0; batch * hidden], false, resources);
     let drive = Some(Drive { values: &by_step, strides: [1, 0, 0] });
     let sequence = Sequence { drive, ..case.sequence() };
-    let pass = case.layer().forward(
-        &sequence,
-        OutputSelection::default(),
-        ample_resources(Isa::detect()),
-        None,
-    );
+    let pass = case.layer().forward(&sequence, OutputSelection::default(), resources, None);
     assert_eq!(pass.h, expected.h);
     assert!(pass.tape.is_none());
 }

@@ -10,7 +10,7 @@
 //! stored ([`State::mark_stored`]). Chunks are keyed by the serial of a sweep, not by its name, so
 //! a new sweep never meets the chunks of a deleted one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::de::{DeserializeSeed, Deserializer};
 use serde::{Deserialize, Serialize};
@@ -136,15 +136,6 @@ pub struct InconsistentSnapshot {
 
 /// A callback for one changed chunk. A chunk without contents must be deleted.
 pub type VisitChunk<'v, E> = &'v mut dyn FnMut(ChunkKey, Option<Chunk<'_>>) -> Result<(), E>;
-
-/// A record of what the journal stores of a state, apart from its sweeps.
-#[derive(Debug, Clone, Default)]
-pub(super) struct StoredState {
-    /// Whether the journal stores an earlier version of the state.
-    pub(super) is_known: bool,
-    /// The serials of deleted sweeps whose chunks the journal still stores.
-    pub(super) deleted: BTreeSet<u64>,
-}
 
 impl State {
     /// Returns the root to store.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::handled_requests::HandledRequests;
 use super::origin::{HeldAttempt, Incarnations, Origin};
-use super::snapshot::StoredState;
+use super::stored_state::StoredState;
 use super::worker::Worker;
 use crate::fleet::{Fleet, FleetName, PilotId, WorkerLocation};
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};

@@ -22,6 +22,7 @@ mod kernels;
 mod learning;
 mod networks;
 mod optimizers;
+mod parameter_counts;
 mod perturbed;
 mod resumption;
 mod rows;

@@ -1,0 +1,12 @@
+//! The part of a state that records what the journal stores of it.
+
+use std::collections::BTreeSet;
+
+/// A record of what the journal stores of a state, apart from its sweeps.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StoredState {
+    /// Whether the journal stores an earlier version of the state.
+    pub(super) is_known: bool,
+    /// The serials of deleted sweeps whose chunks the journal still stores.
+    pub(super) deleted: BTreeSet<u64>,
+}
