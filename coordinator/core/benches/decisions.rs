@@ -1,4 +1,4 @@
-//! How fast sweeps are planned, and trials leased and finished, in a grid of 10^6 points.
+//! Benchmark of planning a sweep and of leasing and finishing trials, in a grid of 10^6 points.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so and end")]
 

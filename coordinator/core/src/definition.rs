@@ -1,7 +1,8 @@
-//! The canonical meaning of a sweep file: what is journaled, compared and planned.
+//! Sweep definitions: the canonical meaning of a sweep file, as it is journaled, compared and
+//! planned.
 //!
-//! Two files that mean the same give equal definitions, whatever their comments, quotes, spelling of
-//! numbers and order of keys (the order of `parameters` is part of the meaning). Spans are gone.
+//! Files with the same meaning give equal definitions, whatever their comments, quotes, number
+//! formats and order of keys. The order of `parameters` is part of the meaning. Spans are not kept.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -15,57 +16,56 @@ use crate::metric::Objective;
 use crate::name::WorkloadName;
 use crate::space::Space;
 
-/// A sweep.
+/// The definition of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepDefinition {
-    /// Its name.
+    /// The name.
     pub name: SweepName,
-    /// Workload of its trials.
+    /// The workload of its trials.
     pub workload: WorkloadName,
-    /// What its author says about it.
+    /// The description by its author.
     #[serde(default)]
     pub description: Option<String>,
-    /// How points are chosen.
+    /// The method that chooses points.
     pub method: SearchMethod,
-    /// What trials are judged by.
+    /// The objective that trials are judged by.
     pub objective: Objective,
-    /// The fixed part of the configuration of its trials, as written: defaults are not filled in.
+    /// The fixed part of the configuration of its trials, without defaults.
     pub base: Json,
-    /// The points.
+    /// The search space.
     pub space: Space,
-    /// The seeds with which every point is run; never empty. A parameter called `seed` overrides
-    /// the only one.
+    /// The seeds of every point; never empty. A parameter called `seed` overrides a single seed.
     pub seeds: Vec<u64>,
     /// The seed of the sampler.
     #[serde(default)]
     pub seed: u64,
-    /// The most trials to run.
+    /// The largest number of trials to run.
     #[serde(default)]
     pub run_cap: Option<u64>,
     /// The number of failed trials at which the sweep ends early.
     #[serde(default)]
     pub max_failed_trials: Option<u64>,
-    /// How often attempts are repeated.
+    /// The retry budgets.
     #[serde(default)]
     pub retry: RetryPolicy,
 }
 
-/// How the points of a sweep are chosen.
+/// Method by which the points of a sweep are chosen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "Method")]
 pub enum SearchMethod {
-    /// Every combination of the values, each once, the last declared parameter varying fastest.
+    /// Every combination of the values, each once; the last declared parameter varies fastest.
     #[default]
     Grid,
-    /// Independent draws from the distributions; no point twice.
+    /// Independent draws from the distributions, without repeated points.
     Random,
-    /// A scrambled Sobol sequence, which fills the space more evenly; no point twice.
+    /// A scrambled Sobol sequence, which fills the space more evenly, without repeated points.
     Sobol,
 }
 
 impl SearchMethod {
-    /// The name in sweep files.
+    /// Returns the name used in sweep files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Grid => "grid",
@@ -75,13 +75,13 @@ impl SearchMethod {
     }
 }
 
-/// How often an attempt that ended early is repeated, for each cause. A preempted or lost attempt is
-/// repeated at once, any other after a pause that doubles with each repetition, up to 5 minutes.
+/// Number of times that an attempt is retried, for each cause. A preempted or lost attempt is
+/// retried at once, any other after a pause that doubles with each retry, up to 5 minutes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Retry")]
 pub struct RetryPolicy {
-    /// Attempts that their cluster took away; null for no limit.
+    /// Attempts preempted by their cluster; null for no limit.
     pub preempted: Option<u32>,
     /// Attempts whose worker vanished.
     pub lost: u32,
@@ -89,7 +89,7 @@ pub struct RetryPolicy {
     pub timed_out: u32,
     /// Attempts that ran out of memory.
     pub out_of_memory: u32,
-    /// Attempts that failed in any other way.
+    /// Attempts that failed in another way.
     pub error: u32,
     /// The first pause, in seconds.
     #[schemars(range(min = 0.0, max = 300.0))]
@@ -103,7 +103,7 @@ impl Default for RetryPolicy {
 }
 
 impl SweepDefinition {
-    /// The most threads that one of its trials may need: a worker needs as many slots.
+    /// Returns the largest number of threads of any trial. A worker needs as many slots.
     pub fn max_threads(&self) -> u32 {
         let swept = self.space.parameter("resources.threads");
         let swept = swept.and_then(|parameter| parameter.domain.max());
@@ -112,8 +112,8 @@ impl SweepDefinition {
         swept.or_else(fixed).map_or(1, |threads| threads as u32)
     }
 
-    /// The lines by which `other` differs: `-` before those of this definition alone, `+` before
-    /// those of `other` alone. Empty for equal definitions.
+    /// Returns the differing lines: `-` before those of this definition only, `+` before those of
+    /// `other` only. Empty if the definitions are equal.
     pub fn difference(&self, other: &Self) -> String {
         let (mine, theirs) = (self.to_string(), other.to_string());
         let only = |sign: char, here: &str, there: &str| -> String {
@@ -125,8 +125,8 @@ impl SweepDefinition {
     }
 }
 
-/// One line per value, each with its full path, in a fixed order: equal definitions give equal
-/// texts, and a difference by lines says what changed.
+/// Formats one line per value, each with its full path, in a fixed order. Equal definitions give
+/// equal texts, and a line diff shows the changes.
 impl fmt::Display for SweepDefinition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "name: {}", self.name)?;
@@ -157,7 +157,7 @@ impl fmt::Display for SweepDefinition {
     }
 }
 
-/// A part of a definition as JSON; their types cannot fail to become JSON.
+/// Converts a part of a definition to JSON; these types always convert.
 fn json(part: &impl Serialize) -> Json {
     serde_json::to_value(part).unwrap_or_default()
 }

@@ -1,19 +1,20 @@
-//! When a sweep will have ended: one estimate for `rheo run`, `rheo watch` and `rheo status`.
+//! Estimates of the remaining time of a sweep, shared by `rheo run`, `rheo watch` and `rheo
+//! status`.
 //!
-//! A [`SpeedMeter`] measures work since this start of the coordinator alone, in trials: a trial that
-//! resumes counts from where it resumed, so nothing that was done before makes the speed look
-//! higher. The time that a trial takes in a slot, and the trials that are left ([`RemainingTrials`]), give
-//! the time at which the last slot falls idle, as the workers take trials one after another.
+//! A [`SpeedMeter`] measures the work since the last start of the coordinator, in trials. A resumed
+//! trial counts from the point where it resumed, so earlier work does not inflate the speed. From
+//! the time that a trial takes in a slot and the remaining trials ([`RemainingTrials`]) follows the
+//! time at which the last slot becomes idle, if idle slots take trials one after another.
 //!
-//! Trials differ in length: those that are left are weighed by what was measured of trials with the
-//! same value of the swept parameter that explains the lengths best (the kind of model, for
-//! example). A trial with a value that no measured trial has may take several times as long: it
-//! widens the range, and where much of the work is of that kind, there is no estimate.
+//! Trials differ in length. The length of a remaining trial is predicted from measured trials with
+//! the same value of one swept parameter: the parameter that explains the lengths best, such as the
+//! kind of model. A value that was never measured may take several times as long; it widens the
+//! range, and if it covers much of the work, there is no estimate.
 //!
-//! Little measured work gives a wide range, and less than a twentieth of a trial no estimate. Once a
-//! tenth of the work since this start is done, the middle of the range is within a factor of two of
-//! the truth, or off by less than one trial, while no trial takes more than twice as long as another;
-//! a test simulates it.
+//! Little measured work gives a wide range, and less than a twentieth of a trial gives no estimate.
+//! Suppose that no trial takes more than twice as long as another. Once a tenth of the work since
+//! the start is done, the middle of the range is within a factor of two of the truth, or off by
+//! less than one trial. A test simulates this.
 
 mod length_profile;
 mod remaining_trials;
@@ -28,28 +29,28 @@ use length_profile::{ExpectedLength, LengthProfile, TrialSamples};
 
 pub use remaining_trials::{LengthFactors, RemainingTrials, TrialLabel, TrialLabels};
 
-/// Trials of which the measured speed mostly is the mean, so that it follows what changes.
+/// The number of recent trials over which the speed is mostly averaged, so that it follows changes.
 const AVERAGED_TRIALS: f64 = 50.0;
 
-/// The time for which a slot between two trials counts as busy: handing over takes part of it.
+/// The idle time between two trials up to which a slot counts as busy.
 const HANDOVER: Duration = Duration::from_secs(5);
 
-/// The longest time for which a trial is believed to go on at its speed without a report.
+/// The longest time for which a trial is assumed to progress without a report.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 
-/// The relative spread of trial lengths that is assumed, and the trials that this is worth.
+/// The assumed relative spread of trial lengths, and its weight in trials.
 const PRIOR_SPREAD: (f64, f64) = (0.3, 3.0);
 
-/// Standard deviations between the middle and the ends of the range.
+/// The half-width of the range in standard deviations.
 const RANGE_DEVIATIONS: f64 = 1.5;
 
-/// The widest range that is shown, as the relative distance of its ends from the middle.
+/// The widest range shown, as the relative distance of its ends from the middle.
 const MAX_RANGE: f64 = 2.0;
 
-/// The least work that says anything, in trials.
+/// The least measured work that allows an estimate, in trials.
 const MIN_WORK: f64 = 0.05;
 
-/// The time that a sweep will still take.
+/// The estimated remaining time of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The short end of the range.
@@ -60,32 +61,32 @@ pub struct Estimate {
     pub high: Duration,
 }
 
-/// Measures how fast the trials of one sweep go.
+/// Measures the speed of the trials of one sweep.
 #[derive(Debug, Clone, Default)]
 pub struct SpeedMeter {
     runs: BTreeMap<u64, MeteredAttempt>,
-    /// Since when slots are idle; those that were idle for long are forgotten.
+    /// The times since which slots are idle; older ones are removed.
     idle: Vec<Timestamp>,
-    /// Work that was measured, in trials, and the slot seconds that it took.
+    /// The measured work in trials, and the slot seconds that it took.
     work: f64,
     seconds: f64,
     lengths: LengthStats,
     samples: TrialSamples,
 }
 
-/// A running attempt.
+/// The measurement of a running attempt.
 #[derive(Debug, Clone, Copy)]
 struct MeteredAttempt {
-    /// The share at which measuring began; none until a resumed trial tells its own.
+    /// The completed share at which measuring began; none until a resumed trial has reported.
     from: Option<f64>,
-    /// When that was.
+    /// The time at which measuring began.
     since: Timestamp,
-    /// The share that was told last, and when.
+    /// The last reported share, and its time.
     share: f64,
     told: Timestamp,
 }
 
-/// Lengths of whole trials, in seconds (Welford 1962).
+/// The lengths of whole trials in seconds (Welford 1962).
 #[derive(Debug, Clone, Copy, Default)]
 struct LengthStats {
     count: f64,
@@ -101,7 +102,8 @@ impl LengthStats {
         self.squares += before * (length - self.mean);
     }
 
-    /// The standard deviation relative to the mean, drawn towards the assumed one while few are known.
+    /// Returns the standard deviation relative to the mean, shrunk towards the assumed spread while
+    /// few lengths are known.
     fn spread(&self) -> f64 {
         let (assumed, worth) = PRIOR_SPREAD;
         let observed = if self.mean > 0.0 { self.squares / (self.mean * self.mean) } else { 0.0 };
@@ -110,7 +112,7 @@ impl LengthStats {
 }
 
 impl SpeedMeter {
-    /// Notes that an attempt of `trial` began. An attempt that is not the first may resume.
+    /// Records the start of an attempt of `trial`. An attempt other than the first may resume.
     pub fn begin(&mut self, trial: u64, is_first: bool, at: Timestamp) {
         if let Some(idle) = self.idle.pop() {
             let gap = at.since(idle);
@@ -122,7 +124,7 @@ impl SpeedMeter {
         self.runs.insert(trial, MeteredAttempt { from, since: at, share: 0.0, told: at });
     }
 
-    /// Notes the share of `trial` that is done.
+    /// Records the completed share of `trial`.
     pub fn report(&mut self, trial: u64, share: f64, at: Timestamp) {
         let share = share.clamp(0.0, 1.0);
         let unknown = MeteredAttempt { from: None, since: at, share, told: at };
@@ -137,7 +139,8 @@ impl SpeedMeter {
         }
     }
 
-    /// Notes that the attempt of `trial` ended; `is_done` if nothing of the trial is left to do.
+    /// Records the end of the attempt of `trial`; `is_done` means that nothing of the trial is
+    /// left.
     pub fn end(&mut self, trial: u64, is_done: bool, at: Timestamp) {
         let Some(run) = self.runs.remove(&trial) else { return };
         self.idle.push(at);
@@ -153,7 +156,7 @@ impl SpeedMeter {
         (self.work, self.seconds) = (self.work * kept, self.seconds * kept);
     }
 
-    /// Estimates the time that `remaining_trials` will still take; none while too little is known.
+    /// Estimates the remaining time; none while too little is known.
     pub fn estimate(
         &mut self,
         remaining: &RemainingTrials,
@@ -189,7 +192,7 @@ impl SpeedMeter {
         range(ahead.makespan(slots), RANGE_DEVIATIONS * doubt / total)
     }
 
-    /// The seconds that are left of a running trial, and their relative error.
+    /// Returns the remaining seconds of a running trial and their relative error.
     fn left_of(
         &self,
         trial: u64,
@@ -201,7 +204,7 @@ impl SpeedMeter {
         let Some(run) = self.runs.get(&trial) else { return ((1.0 - durable) * length, error) };
         let Some(from) = run.from else { return ((1.0 - durable) * length, error) };
         let measured = run.share - from;
-        // A trial that has told something goes at its own speed; the first moments say little.
+        // A trial that has reported is predicted from its own speed, except at its very beginning.
         let own = run.told.since(run.since).as_secs_f64() / measured;
         let weight = (measured / 0.2).min(1.0);
         let length = if measured > 0.0 { weight * own + (1.0 - weight) * length } else { length };
@@ -211,20 +214,20 @@ impl SpeedMeter {
     }
 }
 
-/// The trials that no slot has yet.
+/// The trials that have no slot yet.
 #[derive(Debug, Default)]
 struct PendingWork {
     /// The seconds of each trial that waits for another attempt.
     resumed: Vec<f64>,
-    /// The seconds of queued trials in their order, of all or of some.
+    /// The seconds of queued trials in order; a sample if there are very many.
     queued: Vec<f64>,
     /// The number of queued trials.
     count: u64,
-    /// The seconds of all of them together.
+    /// The seconds of all these trials together.
     seconds: f64,
-    /// The part of that of trials like those that were measured, and its relative error for each.
+    /// The seconds of trials similar to measured ones, and the relative error of each trial.
     seen: (f64, f64),
-    /// The part of trials like none that was measured, times their relative error.
+    /// The seconds of trials similar to no measured one, times their relative error.
     unseen: f64,
 }
 
@@ -247,7 +250,7 @@ impl PendingWork {
         ahead
     }
 
-    /// Adds so many trials.
+    /// Adds a number of trials.
     fn add(&mut self, expected: ExpectedLength, trials: f64) {
         let seconds = expected.seconds * trials;
         self.seconds += seconds;
@@ -258,16 +261,16 @@ impl PendingWork {
         }
     }
 
-    /// The error in seconds, if so many trials were measured: it averages out over many trials, but
-    /// not over those of which nothing is known.
+    /// Returns the error in seconds. It averages out over many trials, except for trials of which
+    /// nothing is known.
     fn doubt(&self, measured: f64) -> f64 {
         let ((seconds, spread), trials) = (self.seen, self.count + self.resumed.len() as u64);
         let averaged = (1.0 / measured + 1.0 / (trials as f64).max(1.0)).sqrt();
         seconds * spread * averaged + self.unseen
     }
 
-    /// The time at which the last of `slots`, which are busy for so long, falls idle, if whichever
-    /// falls idle first takes the next trial.
+    /// Returns the time at which the last of `slots` becomes idle, if the first idle slot takes the
+    /// next trial. `slots` holds the time for which each slot is still busy.
     fn makespan(self, mut slots: Vec<f64>) -> f64 {
         for trial in &self.resumed {
             assign_first_idle(&mut slots, *trial);
@@ -277,7 +280,7 @@ impl PendingWork {
             self.queued.iter().for_each(|trial| assign_first_idle(&mut slots, *trial));
             return slots.into_iter().fold(0.0, f64::max);
         }
-        // All slots take the same number of trials but for the last few.
+        // Every slot takes the same number of trials, except for the last few.
         let length = self.queued.iter().sum::<f64>() / listed as f64;
         let (rounds, rest) = (self.count / count, self.count % count);
         for slot in &mut slots {

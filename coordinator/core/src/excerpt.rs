@@ -1,19 +1,19 @@
-//! Text of others in messages: cut where it is long, and without control characters.
+//! Foreign text in messages, shortened and without control characters.
 //!
-//! Names, keys and whole lines of files come back in errors. None of them is bounded, so whoever
-//! repeats one takes an [`excerpt`], and whoever prints or sends a message [bounds](message) it
-//! once more: no input makes a message that hides what it says.
+//! Errors repeat names, keys and lines of files, which may be of any length. Code that repeats one
+//! takes an [`excerpt`] of it, and code that prints or sends a message [bounds](message) the
+//! message, so that no input can hide what a message says.
 
-/// The most characters of one piece of foreign text in a message.
+/// The largest number of characters of one excerpt.
 pub const PIECE: usize = 200;
 
-/// The most characters of a message.
+/// The largest number of characters of a message.
 pub const MESSAGE: usize = 3_000;
 
-/// The most characters of a message without a space: most paths are shorter.
+/// The largest number of characters without a space; most paths are shorter.
 const WORD: usize = 1_000;
 
-/// A piece of foreign text as it can stand in a message.
+/// Shortens foreign text and replaces its control characters.
 pub fn excerpt(text: &str) -> String {
     let is_long = text.chars().nth(PIECE).is_some();
     let kept = if is_long { PIECE - 1 } else { PIECE };
@@ -24,8 +24,8 @@ pub fn excerpt(text: &str) -> String {
     piece
 }
 
-/// A message of at most `most` characters, with long words and a long middle left out. Line breaks
-/// stay.
+/// Shortens a message to at most `most` characters: long words and a long middle are left out. Line
+/// breaks are kept.
 pub fn message(text: &str, most: usize) -> String {
     let word = WORD.min(most / 2);
     if text.len() <= word {
@@ -40,7 +40,7 @@ pub fn message(text: &str, most: usize) -> String {
     begin.iter().chain(&[' ', '…', ' ']).chain(end).collect()
 }
 
-/// The text with every run of more than `most` characters that are not spaces cut.
+/// Cuts every run of more than `most` characters without a space.
 fn words(text: &str, most: usize) -> Vec<char> {
     let mut cut = Vec::new();
     let mut length = 0;

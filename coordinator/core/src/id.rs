@@ -1,6 +1,7 @@
-//! The names of things, as types, so that an attempt number is never passed for a trial.
+//! Names and ids as types, so that an attempt number is never passed for a trial.
 //!
-//! `Display` is what users type: `demo/17.2` is attempt 2 of trial 17 of the sweep `demo`.
+//! `Display` gives the form that users type: `demo/17.2` is attempt 2 of trial 17 of the sweep
+//! `demo`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,17 +13,17 @@ use crate::excerpt::excerpt;
 
 /// The name of a sweep: 1 to 64 of `a-z 0-9 - _ .`, starting with a letter or digit.
 ///
-/// It is a directory name in the results and part of what users type, hence the narrow alphabet.
+/// It is a directory name in the results and is typed by users, hence the narrow alphabet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SweepName(String);
 
 impl SweepName {
-    /// The longest name accepted, in bytes.
+    /// The largest length in bytes.
     pub const MAX_LEN: usize = 64;
 
-    /// The words by which commands mean sweeps whatever their names are: no sweep is called so. A
-    /// journal of an earlier version may hold such a name, so it is parsed all the same.
+    /// The words by which commands select sweeps of any name; no new sweep may have such a name. A
+    /// journal of an older version may contain one, so it still parses.
     pub const SELECTORS: [&str; 2] = ["last", "all"];
 
     /// Whether commands understand the name as a selector.
@@ -42,7 +43,7 @@ impl SweepName {
         }
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,7 +69,7 @@ impl From<SweepName> for String {
     }
 }
 
-/// One trial: a sweep and an index in it. Indices are dense from 0 and never reused.
+/// The id of a trial: a sweep and an index. Indices are dense from 0 and never reused.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TrialId {
     /// The sweep.
@@ -78,7 +79,7 @@ pub struct TrialId {
 }
 
 impl TrialId {
-    /// The trial `index` of `sweep`.
+    /// Creates the id of trial `index` of `sweep`.
     pub fn new(sweep: SweepName, index: u64) -> Self {
         Self { sweep, index }
     }
@@ -100,18 +101,18 @@ impl FromStr for TrialId {
     }
 }
 
-/// One try of a trial by one worker. `number` counts from 1 and only grows: it is the fencing token
-/// that makes anything from an older attempt refusable.
+/// The id of an attempt of a trial by one worker. `number` counts from 1 and only grows; it is the
+/// fencing token by which messages of older attempts are rejected.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptId {
-    /// The trial that is tried.
+    /// The trial.
     pub trial: TrialId,
-    /// Which try this is, from 1.
+    /// The attempt number, from 1.
     pub number: u32,
 }
 
 impl AttemptId {
-    /// Attempt `number` of `trial`.
+    /// Creates the id of attempt `number` of `trial`.
     pub fn new(trial: TrialId, number: u32) -> Self {
         Self { trial, number }
     }
@@ -123,7 +124,7 @@ impl fmt::Display for AttemptId {
     }
 }
 
-/// A worker process, for as long as it lives. A restarted process is another worker.
+/// The id of a worker process. A restarted process has another id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WorkerId(pub Uuid);
 
@@ -141,8 +142,8 @@ impl FromStr for WorkerId {
     }
 }
 
-/// A state: everything that one journal tells. It is made once, with the journal, and survives
-/// restarts, moves and backups, so that what belongs to another state can be told apart.
+/// The id of a state, that is, of everything in one journal. It is created once, with the journal,
+/// and survives restarts, moves and backups, so that nothing of another state is mixed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StateId(pub Uuid);
 
@@ -160,8 +161,8 @@ impl FromStr for StateId {
     }
 }
 
-/// One start of a coordinator on a state. A journal that was restored from a backup does not know
-/// the starts that came after the backup, nor what was leased under them.
+/// The id of one start of a coordinator on a state. A journal restored from a backup contains
+/// neither the starts after the backup nor the leases granted under them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IncarnationId(pub Uuid);
 
@@ -179,7 +180,7 @@ impl FromStr for IncarnationId {
     }
 }
 
-/// One request of a client, chosen by the client, so that the same request sent twice acts once.
+/// The id of a client's request. The client chooses it, so that a request sent twice acts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub Uuid);
 
@@ -197,23 +198,23 @@ impl FromStr for RequestId {
     }
 }
 
-/// A blake3 digest: of a checkpoint, which has it as its name in the store, or of a configuration.
+/// A BLAKE3 digest of a checkpoint, whose name in the store it is, or of a configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest with these bytes.
+    /// Creates a digest from its bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The digest of `bytes`.
+    /// Computes the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
-    /// The 32 bytes of the digest.
+    /// Returns the 32 bytes of the digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -262,31 +263,31 @@ impl From<Digest> for String {
     }
 }
 
-/// What is wrong with a name.
+/// The text is not a valid name or id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Not a sweep name.
+    /// The text is not a sweep name.
     #[error(
         "not a sweep name: `{0}` (1 to {max} of a-z, 0-9, `-`, `_`, `.`, starting with a letter or digit)",
         max = SweepName::MAX_LEN
     )]
     SweepName(String),
-    /// Not a trial.
+    /// The text is not a trial id.
     #[error("not a trial: `{0}` (write SWEEP/TRIAL, as in `demo/17`)")]
     TrialId(String),
-    /// Not a worker id.
+    /// The text is not a worker id.
     #[error("not a worker id: `{0}`")]
     WorkerId(String),
-    /// Not the id of a state.
+    /// The text is not a state id.
     #[error("not the id of a state: `{0}` (a UUID)")]
     StateId(String),
-    /// Not the id of an incarnation.
+    /// The text is not an incarnation id.
     #[error("not the id of an incarnation: `{0}` (a UUID)")]
     IncarnationId(String),
-    /// Not a request id.
+    /// The text is not a request id.
     #[error("not a request id: `{0}` (a UUID)")]
     RequestId(String),
-    /// Not a digest.
+    /// The text is not a digest.
     #[error("not a digest: `{0}` (64 hexadecimal digits)")]
     Digest(String),
 }

@@ -1,8 +1,8 @@
-//! The pure heart of Rheobase: the sweep language, the search space, the samplers and the sweep
-//! state machine.
+//! The pure core of Rheobase: the sweep language, the search space, the samplers and the state
+//! machine.
 //!
-//! Nothing in this crate does I/O, reads a clock or draws from a global random generator: time and
-//! randomness are arguments. That is what lets every decision be replayed and property-tested.
+//! Nothing in this crate does I/O, reads a clock or draws from a global random generator. Time and
+//! randomness are arguments, so every decision can be replayed and property-tested.
 
 pub mod chunked_map;
 pub mod definition;

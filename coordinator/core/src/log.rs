@@ -1,32 +1,32 @@
-//! Lines of the logs of attempts, and how much of them is kept.
+//! Log lines of attempts, and the limits on them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// The longest text of a line, in bytes; longer ones are cut.
+/// The longest text of a line in bytes; longer ones are cut.
 pub const MAX_LINE: usize = 2048;
 
-/// The most lines in one message.
+/// The largest number of lines per message.
 pub const MAX_LINES: usize = 500;
 
-/// The most lines of one attempt; errors and warnings may be twice as many.
+/// The largest number of lines per attempt; errors and warnings may be twice as many.
 pub const MAX_ATTEMPT: u32 = 1000;
 
-/// The importance of a line.
+/// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
-    /// Something failed.
+    /// An error.
     Error,
-    /// Something is not as it should be.
+    /// A warning.
     Warn,
-    /// Something happened.
+    /// Information.
     Info,
 }
 
 impl LogLevel {
-    /// The name in output.
+    /// Returns the name used in output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -35,26 +35,26 @@ impl LogLevel {
         }
     }
 
-    /// The level called `name`.
+    /// Parses the name of a level.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Error, Self::Warn, Self::Info].into_iter().find(|level| level.name() == name)
     }
 }
 
-/// A line of the log of an attempt.
+/// A log line of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// The number of the line in its attempt, from 1.
     pub number: u32,
-    /// The time, by the clock of the worker.
+    /// The time by the worker's clock.
     pub at: Timestamp,
-    /// The importance.
+    /// The level.
     pub level: LogLevel,
     /// The text, without line breaks.
     pub text: String,
 }
 
-/// The text of a line as it is kept: one line of at most [`MAX_LINE`] bytes.
+/// Returns a text as it is kept: on one line of at most [`MAX_LINE`] bytes.
 pub fn line_text(text: &str) -> String {
     let mut line = text.replace(char::is_control, " ");
     if line.len() > MAX_LINE {

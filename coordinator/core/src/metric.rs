@@ -1,4 +1,4 @@
-//! The numbers by which trials are judged.
+//! Metrics and the objective of a sweep.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::MetricName;
 
-/// The values of some metrics.
+/// Values of metrics by name.
 pub type Metrics = BTreeMap<MetricName, f64>;
 
 /// The metrics of one epoch, reported with the commit that makes the epoch durable.
@@ -15,15 +15,15 @@ pub type Metrics = BTreeMap<MetricName, f64>;
 pub struct MetricReport {
     /// The epoch, from 0.
     pub epoch: u32,
-    /// What was measured.
+    /// The measured values.
     pub metrics: Metrics,
 }
 
-/// Which way a metric improves.
+/// Direction in which a metric improves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// Smaller is better; what W&B assumes too when no goal is given.
+    /// Smaller is better. This is the default, as in W&B.
     #[default]
     Minimize,
     /// Larger is better.
@@ -31,7 +31,7 @@ pub enum Goal {
 }
 
 impl Goal {
-    /// The name in sweep files.
+    /// Returns the name used in sweep files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Minimize => "minimize",
@@ -48,17 +48,17 @@ impl Goal {
     }
 }
 
-/// What a sweep is judged by.
+/// Objective of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Objective {
     /// The metric: its value at the last epoch counts.
     pub name: MetricName,
-    /// Which way it improves.
+    /// Direction in which it improves.
     #[serde(default)]
     pub goal: Goal,
-    /// A value at which the sweep has found what it looked for: no new trial starts after that. With
-    /// replicates the mean over all seeds of a point counts.
+    /// Value at which the sweep has reached its aim: no new trial starts after that. With
+    /// replicates, the mean over all seeds of a point counts.
     #[serde(default)]
     pub target: Option<f64>,
 }

@@ -1,5 +1,5 @@
-//! Names that workloads give to what they measure and record: checked texts, because the engine of
-//! sweeps knows no workload.
+//! Names defined by workloads. They are validated texts, because the state machine knows no
+//! workload.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::excerpt::excerpt;
 
-/// The longest name, in bytes.
+/// The largest length of a name in bytes.
 pub const MAX_LENGTH: usize = 64;
 
-/// A text is no name.
+/// The text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is no name of a {kind}: 1 to {MAX_LENGTH} of a-z, 0-9, `-`, `_` and `.`, starting with a letter"
@@ -29,7 +29,7 @@ fn is_name(text: &str) -> bool {
     starts_well && text.len() <= MAX_LENGTH && text.chars().all(allowed)
 }
 
-/// Makes a type of checked names.
+/// Defines a type of validated names.
 macro_rules! checked_name {
     ($(#[doc = $docs:literal])+ $name:ident, $kind:literal) => {
         $(#[doc = $docs])+
@@ -38,7 +38,7 @@ macro_rules! checked_name {
         pub struct $name(Cow<'static, str>);
 
         impl $name {
-            /// A name that is known to be one when the program is compiled.
+            /// Creates a name from a literal that is known to be valid.
             pub const fn of(name: &'static str) -> Self {
                 Self(Cow::Borrowed(name))
             }
@@ -52,7 +52,7 @@ macro_rules! checked_name {
                 }
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -81,7 +81,7 @@ macro_rules! checked_name {
 }
 
 checked_name! {
-    /// The name of a workload: what the trials of a sweep are.
+    /// The name of a workload, that is, of a kind of trials.
     WorkloadName, "workload"
 }
 
@@ -96,20 +96,20 @@ checked_name! {
 }
 
 impl TableName {
-    /// One row per trial that has ended.
+    /// The table with one row per ended trial.
     pub const TRIALS: Self = Self::of("trials");
-    /// One row per attempt that has ended.
+    /// The table with one row per ended attempt.
     pub const ATTEMPTS: Self = Self::of("attempts");
-    /// One row per line of the log of an attempt.
+    /// The table with one row per log line of an attempt.
     pub const LOGS: Self = Self::of("logs");
 
-    /// Tells if the coordinator fills the table; what trains trials fills all others.
+    /// Whether the coordinator fills the table; trainers fill all others.
     pub fn is_of_coordinator(&self) -> bool {
         [Self::TRIALS, Self::ATTEMPTS, Self::LOGS].contains(self)
     }
 }
 
-/// A metric is one of those of the workload, which the schema of its sweeps lists.
+/// The schema of a workload lists the allowed metrics.
 impl JsonSchema for MetricName {
     fn schema_name() -> Cow<'static, str> {
         Cow::Borrowed("Metric")

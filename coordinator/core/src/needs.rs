@@ -1,59 +1,59 @@
-//! Needs of trials and inventories of workers: a worker that lacks something gets no trial that
-//! needs it.
+//! Needs of trials and inventories of workers. A worker gets no trial with a need that it does not
+//! meet.
 //!
-//! The rules of a workload derive needs from a configuration. A worker says what it has
-//! when it joins ([`Inventory`]); what it turns out to lack later is noted as a [`UnmetNeed`] and holds
-//! until the worker joins again with another inventory.
+//! The rules of a workload derive needs from a configuration. A worker sends its [`Inventory`] when
+//! it joins. What turns out to be missing later is recorded as an [`UnmetNeed`] until the worker
+//! joins again with another inventory.
 
 use serde::{Deserialize, Serialize};
 
 use crate::resources::{GpuAmount, Resources};
 
-/// Something that a trial needs of its worker.
+/// A need of a trial that its worker must meet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
-    /// The files of a data set, whole.
+    /// The complete files of a data set.
     Data {
-        /// The name of the set.
+        /// The name of the data set.
         set: String,
-        /// The directory that the trial names; none is the directory of the worker.
+        /// The directory named by the trial; none means the worker's data directory.
         directory: Option<String>,
     },
-    /// So many samples of a data set.
+    /// A number of samples of a data set.
     Samples {
-        /// The name of the set.
+        /// The name of the data set.
         set: String,
-        /// The directory that the trial names; none is the directory of the worker.
+        /// The directory named by the trial; none means the worker's data directory.
         directory: Option<String>,
-        /// Training, validation and test samples.
+        /// The numbers of training, validation and test samples.
         sizes: [u32; 3],
     },
-    /// A device to compute on, by name.
+    /// A compute device, by name.
     Device(String),
-    /// As much memory as the trial may fill.
+    /// Memory.
     Memory {
         /// Megabytes.
         mb: u64,
     },
     /// Slots for the threads of the trial.
     Slots {
-        /// How many.
+        /// The number of slots.
         slots: u32,
     },
     /// GPUs, or a share of one.
     Gpus {
-        /// How many.
+        /// The amount of GPUs.
         gpus: GpuAmount,
     },
-    /// A local disk on which commits can be kept until they are delivered.
+    /// A local disk for commits that are not delivered yet.
     Disk,
-    /// Threads and open files.
+    /// Threads and file descriptors.
     System,
 }
 
 impl Need {
-    /// What it takes of the resources of a worker, if it is one of those.
+    /// Returns the resources that the need takes, if it is about resources.
     pub fn resources(&self) -> Option<Resources> {
         let none = Resources::cpus(0);
         match self {
@@ -64,7 +64,8 @@ impl Need {
         }
     }
 
-    /// Whether a worker that lacks this lacks `other` as well: the same, or more of it.
+    /// Whether a worker that does not meet this need does not meet `other` either: the same need,
+    /// or a larger one.
     pub fn includes(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -82,27 +83,28 @@ impl Need {
     }
 }
 
-/// Something that a worker does not have.
+/// A need that a worker does not meet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmetNeed {
-    /// What.
+    /// The need.
     pub need: Need,
-    /// Why, with path and error number where there are such.
+    /// The cause, with path and error number where there are any.
     pub cause: String,
 }
 
-/// A data set that a worker has found in its data directory.
+/// A data set in a worker's data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvailableDataset {
-    /// The name of the set.
+    /// The name of the data set.
     pub set: String,
-    /// The most training, validation and test samples that a trial can take of it; none if they are
-    /// not counted.
+    /// The available numbers of training, validation and test samples; none if they were not
+    /// counted.
     pub sizes: Option<[u64; 3]>,
 }
 
 impl AvailableDataset {
-    /// Finds fault with `sizes` that a task asks for: training, validation and test samples.
+    /// Returns an error text if a trial asks for more training, validation or test samples than
+    /// available.
     pub fn too_few(&self, sizes: [u32; 3]) -> Option<String> {
         let there = self.sizes?;
         let fields = ["task.train_size", "task.validation_size", "task.test_size"];
@@ -113,24 +115,24 @@ impl AvailableDataset {
     }
 }
 
-/// The equipment of a worker, as it says when it joins.
+/// The inventory of a worker, sent when it joins.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Inventory {
-    /// Data sets that are whole in its data directory.
+    /// The complete data sets in its data directory.
     pub data: Vec<AvailableDataset>,
-    /// Devices that it can compute on.
+    /// The available compute devices.
     pub devices: Vec<String>,
-    /// Megabytes of memory that it may use.
+    /// The usable memory in MB.
     pub memory_mb: Option<u64>,
-    /// The things that it looked for in vain.
+    /// The needs that the worker found unmet.
     pub lacks: Vec<UnmetNeed>,
-    /// The number of changes there since it started.
+    /// The number of changes of the inventory since the worker started.
     pub revision: u32,
 }
 
 impl Inventory {
-    /// Why it does not have `need`, if it does not.
+    /// Returns the reason why the inventory does not meet `need`; none if it does.
     pub fn unmet_need(&self, need: &Need) -> Option<String> {
         if let Some(lack) = self.lacks.iter().find(|lack| lack.need.includes(need)) {
             return Some(lack.cause.clone());

@@ -1,50 +1,50 @@
-//! Parts: the immutable Parquet files of the results, by name. A part counts if and only if the
-//! journal names it.
+//! Parts: the immutable Parquet files of the results. A part counts if and only if the journal
+//! names it.
 //!
-//! A part is named for the journal positions of its rows, `part-<first>-<last>.parquet`, so that
-//! names sort by age and two parts of a sweep never share one. What compaction writes has a
-//! generation more than what it read, so it never has the name of a file it replaces.
+//! A part is named for the journal positions of its rows, `part-<first>-<last>.parquet`. So names
+//! sort by age, and no two parts of a sweep share one. Compaction writes a higher generation than
+//! it reads, so it never reuses the name of a file that it replaces.
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Digest, SweepName, TrialId};
 use crate::name::TableName;
 
-/// One part: a file of rows of one table and sweep.
+/// A part: a file of rows of one table and one sweep.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Part {
     /// The table.
     pub table: TableName,
     /// The sweep.
     pub sweep: SweepName,
-    /// Journal position of its oldest row.
+    /// The journal position of its oldest row.
     pub first: u64,
-    /// Journal position of its newest row. Parts of one table and sweep do not overlap.
+    /// The journal position of its newest row. Parts of one table and sweep do not overlap.
     pub last: u64,
-    /// How often its rows have been compacted.
+    /// The number of times that its rows have been compacted.
     pub generation: u32,
-    /// Number of rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Size of the file.
+    /// The size of the file in bytes.
     pub bytes: u64,
-    /// BLAKE3 digest of the file; none for a part of a version that recorded none.
+    /// The BLAKE3 digest of the file; none in parts of older versions.
     ///
-    /// A part is found in the journal by its encoded form, so what older versions did not record
-    /// must not appear in it.
+    /// The journal finds a part by its encoded form, so a field that older versions did not record
+    /// must not be encoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// The trials that may have rows in it; empty for a part of a version that recorded none.
+    /// The trials that may have rows in the part; empty in parts of older versions.
     #[serde(default, skip_serializing_if = "TrialRanges::is_empty")]
     pub trials: TrialRanges,
 }
 
 impl Part {
-    /// The directory of the parts of `sweep` in `table`, in the form that Hive readers know.
+    /// Returns the directory of the parts of `sweep` in `table`, in Hive's naming.
     pub fn directory(table: &TableName, sweep: &SweepName) -> String {
         format!("{table}/sweep={sweep}")
     }
 
-    /// The name of the file.
+    /// Returns the file name.
     pub fn name(&self) -> String {
         let (first, last) = (self.first, self.last);
         match self.generation {
@@ -53,7 +53,7 @@ impl Part {
         }
     }
 
-    /// The path of the file in the results.
+    /// Returns the path of the file in the results.
     pub fn path(&self) -> String {
         format!("{}/{}", Self::directory(&self.table, &self.sweep), self.name())
     }
@@ -66,27 +66,27 @@ impl Part {
     }
 }
 
-/// A set of trials as ranges: exact while there are few ranges, else the closest ranges are joined,
-/// so that the set has a bounded size and never lacks a trial.
+/// A set of trials as ranges. It is exact while there are few ranges; then the closest ranges are
+/// joined, so the set stays small and never lacks a trial.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TrialRanges(Vec<(u64, u64)>);
 
 impl TrialRanges {
-    /// The most ranges that are kept.
+    /// The largest number of ranges.
     pub const MOST: usize = 64;
 
-    /// Whether there is no trial in the set.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether trial `index` is in the set, or in a gap that was closed.
+    /// Whether trial `index` is in the set or in a joined gap.
     pub fn contains(&self, index: u64) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&index))
     }
 
-    /// Adds trial `index`. Trials come in ascending order, as they lie in a part.
+    /// Adds trial `index`. Trials must be added in ascending order, as they are in a part.
     pub fn insert(&mut self, index: u64) {
         match self.0.last_mut() {
             Some((first, last)) if index <= last.saturating_add(1) => {
@@ -110,11 +110,10 @@ impl TrialRanges {
     }
 }
 
-/// Says that rows of a trial no longer count where they were journaled before `before`: its row in
-/// `trials`, because it was tried again after it had ended, or all of its rows, because it starts
-/// over.
+/// A retraction of rows of a trial that were journaled before the position `before`: its row in
+/// `trials`, because the trial is retried, or all its rows, because it starts over.
 ///
-/// A part or batch at later positions is not affected. A part that has positions on both sides was
+/// Parts and batches at later positions are not affected. A part with positions on both sides was
 /// written after the retraction, and its writer left the row out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Retraction {
@@ -122,13 +121,13 @@ pub struct Retraction {
     pub trial: TrialId,
     /// The journal position of the retraction.
     pub before: u64,
-    /// Whether the rows in every table are retracted, not only the one in `trials`.
+    /// Whether the rows of every table are retracted, and not only the one in `trials`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub every_table: bool,
 }
 
 impl Retraction {
-    /// Tells if it is about rows of `sweep` in `table`.
+    /// Whether the retraction concerns rows of `sweep` in `table`.
     pub fn concerns(&self, table: &TableName, sweep: &SweepName) -> bool {
         (self.every_table || *table == TableName::TRIALS) && self.trial.sweep == *sweep
     }

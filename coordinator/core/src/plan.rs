@@ -1,7 +1,7 @@
-//! What a sweep runs: how many trials, and what each of them is.
+//! The plan of a sweep: the number of trials, and the configuration of each.
 //!
 //! A plan is computed from a definition and never stored. Trial `index` is point `index / seeds`
-//! with seed `index % seeds`, so that all seeds of a point come together.
+//! with seed `index % seeds`, so the seeds of a point are adjacent.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ use crate::space::grid_index::{CountError, GridIndex};
 use crate::space::resolved_space::ResolvedSpace;
 use crate::terms::TrialTerms;
 
-/// What a sweep runs.
+/// The plan of a sweep.
 #[derive(Debug)]
 pub struct Plan {
     schema: Arc<WorkloadSchema>,
@@ -26,12 +26,11 @@ pub struct Plan {
     seeds: Vec<u64>,
     run_cap: Option<u64>,
     sampler: Box<dyn Sampler>,
-    /// The trial that was resolved last: whoever decides about a trial and whoever makes that true ask for
-    /// the same one in turn.
+    /// The trial resolved last. Deciding and applying ask for the same trial in turn.
     last: Mutex<Option<Arc<PlannedTrial>>>,
 }
 
-/// Why a sweep has no more trials to start.
+/// The reason why a plan has no further trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanEndReason {
     /// Every point of the space has been run.
@@ -40,50 +39,50 @@ pub enum PlanEndReason {
     RunCap,
 }
 
-/// One trial.
+/// A resolved trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedTrial {
-    /// Its position in the sweep.
+    /// The index in the sweep.
     pub index: u64,
-    /// The position of its point.
+    /// The number of its point.
     pub point: u64,
-    /// Its seed.
+    /// The seed.
     pub seed: u64,
-    /// The values of the parameters that exist at its point.
+    /// The swept values of its point.
     pub swept: Point,
-    /// Its whole configuration, defaults included; fields that its kinds do not use are absent.
+    /// The whole configuration, defaults included, without the fields that its kinds do not use.
     pub resolved: Json,
-    /// The fields of it that sweeps go by.
+    /// The configuration fields that the state machine uses.
     pub terms: TrialTerms,
     text: Arc<str>,
     digest: Digest,
 }
 
 impl PlannedTrial {
-    /// Its whole configuration as workers get it, in JSON.
+    /// Returns the configuration as the JSON text that workers get.
     pub fn text(&self) -> &Arc<str> {
         &self.text
     }
 
-    /// The digest of that text.
+    /// Returns the digest of that text.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 }
 
-/// Why a trial cannot be told.
+/// The reason why a trial cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A suggestion does not fit the definition: they are not from the same sweep.
+    /// The suggestion does not fit the definition: it is of another sweep.
     #[error("point {point} does not fit the sweep")]
     Foreign {
         /// The point.
         point: u64,
-        /// What is wrong with it.
+        /// The misfit.
         #[source]
         source: FieldMismatch,
     },
-    /// Its sampler looks back and has not been asked for its point yet.
+    /// The sampler needs the history, and the point is not chosen yet.
     #[error("point {point} has not been chosen yet")]
     NotChosen {
         /// The point.
@@ -92,8 +91,8 @@ pub enum Error {
 }
 
 impl Plan {
-    /// Plans a definition that came from a checked file, directly or by way of a journal. `schema`
-    /// is that of its workload.
+    /// Plans a definition that was checked when its file was parsed. `schema` is that of its
+    /// workload.
     pub fn new(definition: &SweepDefinition, schema: &Arc<WorkloadSchema>) -> Self {
         let axes = Arc::new(axes(definition, schema));
         let grid = GridIndex::new(Arc::clone(&axes)).map(Arc::new);
@@ -107,13 +106,13 @@ impl Plan {
         }
     }
 
-    /// This plan with another sampler than its method names.
+    /// Replaces the sampler.
     #[must_use]
     pub fn with_sampler(self, sampler: Box<dyn Sampler>) -> Self {
         Self { sampler, ..self }
     }
 
-    /// How many trials the sweep has: the points times the seeds, or `run_cap` if that is less.
+    /// Returns the number of trials: points times seeds, at most `run_cap`.
     pub fn trials(&self) -> u64 {
         let all = self.all_trials();
         self.run_cap.map_or(all, |cap| cap.min(all))
@@ -124,12 +123,12 @@ impl Plan {
         points.saturating_mul(self.seeds.len() as u64)
     }
 
-    /// How many points the space has, if they end.
+    /// Returns the number of points, if it is finite.
     pub fn points(&self) -> Option<u64> {
         self.sampler.cardinality()
     }
 
-    /// Why there is no trial after the last.
+    /// Returns the reason why there is no trial after the last.
     pub fn end_reason(&self) -> PlanEndReason {
         match self.run_cap {
             Some(cap) if cap < self.all_trials() => PlanEndReason::RunCap,
@@ -137,18 +136,18 @@ impl Plan {
         }
     }
 
-    /// Whether suggestions must be remembered: the next one depends on them. Otherwise trial k is a
-    /// function of the definition and k.
+    /// Whether suggestions must be recorded, because later ones depend on them. Otherwise a trial
+    /// follows from the definition and its index.
     pub fn records_points(&self) -> bool {
         !self.sampler.is_stateless()
     }
 
-    /// An empty history that keeps what this plan looks at.
+    /// Creates a history that keeps what this plan needs.
     pub fn history(&self) -> History {
         History::new(self.sampler.retention())
     }
 
-    /// The number of the point that trial `index` runs.
+    /// Returns the number of the point of trial `index`.
     pub fn point_of(&self, index: u64) -> u64 {
         index / self.seeds()
     }
@@ -157,25 +156,25 @@ impl Plan {
         (self.seeds.len() as u64).max(1)
     }
 
-    /// Point `point`; nothing if the space has no more. Where points are recorded, `history` holds
-    /// those before it.
+    /// Returns point `point`; none if the space has no more. If points are recorded, `history` must
+    /// hold the earlier ones.
     pub fn suggest(&self, history: &History, point: u64) -> Option<Suggestion> {
         self.sampler.suggest(history, point)
     }
 
-    /// The needs of trial `index`; none if its configuration cannot run.
+    /// Returns the needs of trial `index`; none if its configuration is invalid.
     pub(crate) fn needs(&self, index: u64, suggestion: &Suggestion) -> Option<Vec<Need>> {
         let given = with_point(&self.base, &suggestion.point, self.seed_of(index));
         Some(self.schema.needs(&self.schema.resolve(&given).ok()?))
     }
 
-    /// The seed of trial `index`.
+    /// Returns the seed of trial `index`.
     pub fn seed_of(&self, index: u64) -> u64 {
         let position = usize::try_from(index % self.seeds()).unwrap_or(0);
         self.seeds.get(position).copied().unwrap_or(0)
     }
 
-    /// Trial `index`, whose point is `suggestion`.
+    /// Resolves trial `index` at the point `suggestion`.
     pub fn trial(&self, index: u64, suggestion: &Suggestion) -> Result<PlannedTrial, Error> {
         let point = self.point_of(index);
         let swept = Point::clone(&suggestion.point);
@@ -191,7 +190,7 @@ impl Plan {
         Ok(PlannedTrial { index, point, seed, swept, resolved, terms, text, digest })
     }
 
-    /// [`Self::trial`], which is not resolved again where it was the last one.
+    /// [`Self::trial`] with a cache of one trial.
     pub(crate) fn resolve(
         &self,
         index: u64,
@@ -209,7 +208,7 @@ impl Plan {
     }
 }
 
-/// The needs of every trial of `definition`, if no parameter changes them.
+/// Returns the needs of every trial of `definition`, if no parameter changes them.
 pub(crate) fn common_needs(
     definition: &SweepDefinition,
     schema: &WorkloadSchema,
@@ -222,7 +221,7 @@ pub(crate) fn common_needs(
     Some(schema.needs(&schema.resolve(&fixed).ok()?))
 }
 
-/// The axes of a definition.
+/// Resolves the space of a definition.
 pub(crate) fn axes(definition: &SweepDefinition, schema: &WorkloadSchema) -> ResolvedSpace {
     let fixed = with_point(&definition.base, &Point::default(), definition.seed);
     ResolvedSpace::new(schema, &definition.space, &schema.fill(&fixed).unwrap_or_default())
@@ -251,13 +250,13 @@ fn is_uniform(axes: &ResolvedSpace) -> bool {
         && axes.parameters.iter().all(|parameter| parameter.domain.is_uniform())
 }
 
-/// Whether an infinite space may have single points of positive probability: where no continuous
-/// parameter exists, draws repeat.
+/// Whether an infinite space may have points of positive probability: without an unconditional
+/// continuous parameter, draws can repeat.
 fn has_atoms(axes: &ResolvedSpace) -> bool {
     !axes.list.iter().any(|axis| axis.size.is_none() && axis.when.is_empty())
 }
 
-/// The configuration at a point, without defaults.
+/// Returns the configuration at a point, without defaults.
 fn with_point(base: &Json, point: &Point, seed: u64) -> Json {
     let mut config = base.clone();
     set(&mut config, "seed", Json::from(seed));

@@ -1,20 +1,20 @@
-//! Progress: how far a trial is, as people are told. It decides nothing.
+//! Progress of trials for display. It affects no decision.
 
 use std::borrow::Cow;
 
 use crate::metric::Metrics;
 
-/// State of a trial on its way to its end.
+/// The progress of a trial.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
-    /// Share of the whole trial that is done, in [0, 1].
+    /// The completed share of the whole trial, in [0, 1].
     pub fraction: f64,
-    /// Completed epochs.
+    /// The number of completed epochs.
     pub epoch: u32,
-    /// Epochs in all.
+    /// The total number of epochs.
     pub epochs: u32,
     /// The newest value of each metric.
     pub metrics: Metrics,
-    /// Phase that it is in, such as `training` or `evaluating`.
+    /// The phase, such as `training` or `evaluating`.
     pub phase: Cow<'static, str>,
 }

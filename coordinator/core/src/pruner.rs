@@ -1,6 +1,7 @@
-//! Pruners stop trials that will not win. Apart from samplers: any sampler goes with any pruner.
+//! Pruners stop trials that will not win. They are separate from samplers, so that any sampler
+//! works with any pruner.
 //!
-//! A pruner is a function of the history. It is asked after every report of a running trial; a
+//! A pruner is a function of the history. It is asked after every report of a running trial. A
 //! trial that it stops ends as pruned, which is a result and not a failure.
 
 use std::fmt::Debug;
@@ -11,17 +12,17 @@ use crate::history::History;
 
 /// Judges running trials.
 pub trait Pruner: Debug + Send + Sync {
-    /// Whether `trial` is worth going on, given all reports so far, its own included.
+    /// Judges `trial` from all reports so far, its own included.
     fn judge(&self, history: &History, trial: u64) -> Verdict;
 }
 
-/// What a pruner thinks of a trial.
+/// The verdict of a pruner on a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Go on.
+    /// The trial continues.
     Continue,
-    /// End it.
+    /// The trial ends.
     Stop,
 }
 

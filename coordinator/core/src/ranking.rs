@@ -1,10 +1,10 @@
-//! The one definition of best. Points are compared, not trials: a point is one choice of the swept
-//! values, and its replicates share it, so that no lucky seed wins.
+//! The ranking of points, and the only definition of "best". Points are ranked, not trials, so that
+//! no lucky seed wins: replicates share the point.
 //!
-//! The order: how far the seeds of a point got ([`PointStanding`]), then the mean of the metric over its
-//! completed seeds, then the lower number. A metric that does not exist at the end of a completed
-//! trial is NaN, which is worse than every number. `rheo run`, `rheo status` and the view `points` of
-//! SQL all compare by [`Rank`]; a second definition elsewhere would name another winner.
+//! Points are ordered by the progress of their seeds ([`PointStanding`]), then by the mean of the
+//! metric over completed seeds, then by number. A missing metric of a completed trial is NaN, which
+//! is worse than every number. `rheo run`, `rheo status` and the SQL view `points` all compare by
+//! [`Rank`]; a second definition could name another winner.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,17 +14,17 @@ use crate::metric::Goal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PointStanding {
-    /// Every seed that the sweep asks for has completed.
+    /// Every seed has completed.
     Completed,
     /// Some seeds have completed; the others have not ended, or were cancelled.
     Provisional,
-    /// A seed was stopped early because others did better.
+    /// A seed was pruned.
     Pruned,
-    /// The loss of a seed became NaN or infinite.
+    /// A seed diverged.
     Diverged,
     /// A seed failed.
     Failed,
-    /// No seed has come to a result.
+    /// No seed has a result.
     Unfinished,
 }
 
@@ -39,7 +39,7 @@ impl PointStanding {
         Self::Unfinished,
     ];
 
-    /// The standing of a point of whose `asked` seeds these have ended.
+    /// Returns the standing of a point with `asked` seeds.
     pub fn of(tally: SeedTally, asked: u64) -> Self {
         match tally {
             SeedTally { failed: 1.., .. } => Self::Failed,
@@ -51,7 +51,7 @@ impl PointStanding {
         }
     }
 
-    /// The name in tables and output.
+    /// Returns the name used in tables and output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -69,7 +69,8 @@ impl PointStanding {
     }
 }
 
-/// Seeds of a point by how they ended. Cancelled seeds count as missing: they can still be run.
+/// The numbers of ended seeds of a point by outcome. Cancelled seeds count as missing: they can
+/// still run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedTally {
     /// Completed.
@@ -96,8 +97,8 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// The aggregate of the values at the end of completed seeds, absent ones included; none without
-    /// any seed.
+    /// Aggregates the final values of completed seeds, missing ones included; none without any
+    /// seed.
     pub fn of(values: &[Option<f64>]) -> Option<Self> {
         if values.is_empty() {
             return None;
@@ -118,7 +119,7 @@ impl Aggregate {
     }
 }
 
-/// The place of a point among the points of its sweep: the smaller, the better.
+/// The rank of a point in its sweep: smaller is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     standing: PointStanding,
@@ -127,36 +128,35 @@ pub struct Rank {
 }
 
 impl Rank {
-    /// The place of `point`, whose completed seeds have this mean; none or NaN where there is no
-    /// such number.
+    /// Ranks `point` by the mean over its completed seeds; the mean may be none or NaN.
     pub fn new(standing: PointStanding, mean: Option<f64>, goal: Goal, point: u64) -> Self {
         Self { standing, score: Score::new(mean, goal), point }
     }
 
-    /// The point.
+    /// Returns the number of the point.
     pub fn point(self) -> u64 {
         self.point
     }
 
-    /// Whether the point may be called the best of its sweep if no other is before it.
+    /// Whether the point, if ranked first, may be called the best of its sweep.
     pub fn can_be_best(self) -> bool {
         self.standing.can_be_best() && self.score != Score::WORST
     }
 }
 
-/// A mean as a number that is the smaller the better the mean is.
+/// A mean as an integer: smaller is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score(u64);
 
 impl Score {
-    /// The score of a mean that does not exist.
+    /// The score of a missing mean.
     pub const WORST: Self = Self(u64::MAX);
 
-    /// Bits of a mean that do not count: which of two sums of the same values is larger depends on
-    /// the order in which they were added, and such means are equal.
+    /// The number of low bits to ignore. The sum of the same values depends on the order of
+    /// addition, and such means must be equal.
     const NOISE: u32 = 12;
 
-    /// The score of `mean`. Means that differ by less than about 1e-12 of their size are equal.
+    /// Scores `mean`. Means that differ by less than about 1e-12 relatively are equal.
     pub fn new(mean: Option<f64>, goal: Goal) -> Self {
         let mean = match mean {
             Some(mean) if mean.is_finite() => mean,
@@ -170,12 +170,12 @@ impl Score {
         let bits = (signed + 0.0).to_bits();
         let half = 1 << (Self::NOISE - 1);
         let rounded = (bits.saturating_add(half) >> Self::NOISE) << Self::NOISE;
-        // The usual order of bits is that of numbers for positive ones, and reversed for negative.
+        // The bits of positive numbers sort like the numbers; those of negative ones in reverse.
         let is_negative = signed < 0.0;
         Self(if is_negative { !rounded } else { rounded | (1 << 63) })
     }
 
-    /// The score as a number that sorts in the same way, for SQL; none for what does not exist.
+    /// Returns the score as a sortable number for SQL; none for a missing mean.
     pub fn sortable(self) -> Option<u64> {
         (self != Self::WORST).then_some(self.0)
     }

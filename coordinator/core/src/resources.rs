@@ -1,22 +1,21 @@
-//! Resources as a vector: what a trial takes of a worker, what a worker offers, and which of its GPUs
-//! a trial gets.
+//! Resource vectors: the demand of a trial, the offer of a worker, and the grant of a lease.
 //!
-//! Amounts of GPUs are counted in thousandths, so that sums of shares are exact. A share of a GPU never
-//! spans two of them, and a whole GPU is never shared: free amounts are kept for each GPU, not as a sum.
+//! GPUs are counted in thousandths, so that sums of shares are exact. A share never spans two GPUs,
+//! and a whole GPU is never shared, so free amounts are kept per GPU and not as a sum.
 
 use std::fmt;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The most GPUs that a worker offers.
+/// The largest number of GPUs per worker.
 pub const MAX_GPUS: u32 = 64;
 
-/// An amount of GPUs: a share of one in thousandths, or a number of whole ones.
+/// An amount of GPUs: a share of one GPU in thousandths, or a number of whole GPUs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GpuAmount(u32);
 
-/// An amount of GPUs that no trial can take.
+/// The number is not an amount of GPUs.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
     "not an amount of GPUs: `{0}` (a share of one such as 0.25, in thousandths, or 1, 2, ... up to {MAX_GPUS})"
@@ -30,7 +29,7 @@ impl GpuAmount {
     /// One whole GPU.
     pub const ONE: Self = Self(1000);
 
-    /// The amount of `thousandths`: less than one GPU, or whole ones.
+    /// Creates an amount from thousandths, which must be a share of one GPU or whole GPUs.
     pub fn from_thousandths(thousandths: u32) -> Option<Self> {
         let is_whole = thousandths.is_multiple_of(Self::ONE.0);
         let is_share = thousandths < Self::ONE.0;
@@ -38,7 +37,7 @@ impl GpuAmount {
         ((is_whole || is_share) && fits).then_some(Self(thousandths))
     }
 
-    /// The amount that a number stands for, such as 0.25 or 2.
+    /// Parses an amount such as 0.25 or 2.
     pub fn from_number(number: f64) -> Result<Self, InvalidGpuAmount> {
         let thousandths = (number * f64::from(Self::ONE.0)).round();
         let is_near = (thousandths / f64::from(Self::ONE.0) - number).abs() < 1e-9;
@@ -48,17 +47,17 @@ impl GpuAmount {
         (is_near && in_range).then(amount).flatten().ok_or(InvalidGpuAmount(number))
     }
 
-    /// The amount in thousandths of a GPU.
+    /// Returns the amount in thousandths.
     pub fn thousandths(self) -> u32 {
         self.0
     }
 
-    /// The amount as a number, such as 0.25.
+    /// Returns the amount as a number, such as 0.25.
     pub fn number(self) -> f64 {
         f64::from(self.0) / f64::from(Self::ONE.0)
     }
 
-    /// Tells if this is no GPU at all.
+    /// Whether the amount is zero.
     pub fn is_none(self) -> bool {
         self.0 == 0
     }
@@ -82,15 +81,15 @@ impl<'de> Deserialize<'de> for GpuAmount {
     }
 }
 
-/// The resources that a trial takes of its worker.
+/// The resources that a trial takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Resources {
-    /// Slots: one for each of its threads.
+    /// Slots, one per thread.
     pub cpus: u32,
     /// GPUs.
     #[serde(default)]
     pub gpus: GpuAmount,
-    /// Megabytes of memory that it may fill.
+    /// Memory in MB.
     #[serde(default)]
     pub memory_mb: u64,
 }
@@ -99,12 +98,12 @@ impl Resources {
     /// One slot and nothing else.
     pub const ONE_CPU: Self = Self::cpus(1);
 
-    /// So many slots and nothing else.
+    /// Creates a demand of slots only.
     pub const fn cpus(cpus: u32) -> Self {
         Self { cpus, gpus: GpuAmount::NONE, memory_mb: 0 }
     }
 
-    /// As much as both take in the dimensions in which they take most.
+    /// Returns the larger demand in each dimension.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {
@@ -121,7 +120,7 @@ impl Default for Resources {
     }
 }
 
-/// `2 threads, 0.25 GPUs`: memory is left out, because few workers count it.
+/// Formats as `2 threads, 0.25 GPUs`. Memory is left out, because few workers count it.
 impl fmt::Display for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} threads", self.cpus)?;
@@ -135,14 +134,15 @@ impl fmt::Display for Resources {
 pub struct ResourceOffer {
     /// Slots.
     pub cpus: u32,
-    /// GPUs, numbered from 0.
+    /// The number of GPUs, which are numbered from 0.
     pub gpus: u32,
-    /// Megabytes of memory that its trials may take together; not counted if none.
+    /// Memory in MB for all trials together; none if memory is not counted.
     pub memory_mb: Option<u64>,
 }
 
 impl ResourceOffer {
-    /// Why a trial that takes `wanted` never fits into this offer of `who`, to follow "a trial"; none if it does.
+    /// Explains why a trial that takes `wanted` can never run within this offer; the text continues
+    /// "a trial ...". None if it can.
     pub fn shortage(&self, wanted: &Resources, who: &str) -> Option<String> {
         let Resources { cpus, gpus, memory_mb } = wanted;
         if *cpus > self.cpus {
@@ -162,25 +162,25 @@ impl ResourceOffer {
     }
 }
 
-/// The GPUs of a worker that a trial has.
+/// The GPUs granted to a trial.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GrantedGpus {
-    /// Their numbers at the worker.
+    /// The ordinals of the GPUs on the worker.
     pub ordinals: Vec<u32>,
-    /// The share of each of them: 1, unless it is a share of a single one.
+    /// The share of each GPU: 1, unless it is a part of a single GPU.
     pub share: GpuAmount,
 }
 
 impl GrantedGpus {
-    /// All of them together, in thousandths.
+    /// Returns the total in thousandths.
     pub fn thousandths(&self) -> u32 {
         let count = u32::try_from(self.ordinals.len()).unwrap_or(MAX_GPUS);
         count * self.share.0
     }
 }
 
-/// The resources that a trial has, kept in its lease.
+/// The resources granted to a trial by its lease.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GrantedResources {
     /// Slots.
@@ -188,35 +188,35 @@ pub struct GrantedResources {
     /// GPUs.
     #[serde(default)]
     pub gpus: GrantedGpus,
-    /// Megabytes of memory.
+    /// Memory in MB.
     #[serde(default)]
     pub memory_mb: u64,
 }
 
-/// The resources of a worker that no trial has.
+/// The free resources of a worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FreeResources {
     /// Slots.
     pub cpus: u32,
     /// The free amount of each GPU, at most 1.
     pub gpus: Vec<GpuAmount>,
-    /// Megabytes of memory; not counted if none.
+    /// Memory in MB; none if memory is not counted.
     pub memory_mb: Option<u64>,
 }
 
 impl FreeResources {
-    /// So many slots and nothing else.
+    /// Creates free slots without other resources.
     pub fn slots(cpus: u32) -> Self {
         Self::of(ResourceOffer { cpus, ..ResourceOffer::default() })
     }
 
-    /// All that is offered.
+    /// Returns all of an offer as free.
     pub fn of(offer: ResourceOffer) -> Self {
         let count = usize::try_from(offer.gpus.min(MAX_GPUS)).unwrap_or_default();
         Self { cpus: offer.cpus, gpus: vec![GpuAmount::ONE; count], memory_mb: offer.memory_mb }
     }
 
-    /// Takes what a trial has. What is not there is not taken.
+    /// Subtracts the resources of a trial, down to zero.
     pub fn take(&mut self, granted: &GrantedResources) {
         self.cpus = self.cpus.saturating_sub(granted.cpus);
         self.memory_mb = self.memory_mb.map(|free| free.saturating_sub(granted.memory_mb));
@@ -228,7 +228,7 @@ impl FreeResources {
         }
     }
 
-    /// No more than this and `other` have in any dimension, GPU by GPU.
+    /// Returns the smaller amount in each dimension, GPU by GPU.
     #[must_use]
     pub fn min(&self, other: &Self) -> Self {
         let gpus = self.gpus.iter().zip(&other.gpus).map(|(one, other)| *one.min(other));
@@ -236,7 +236,7 @@ impl FreeResources {
         Self { cpus: self.cpus.min(other.cpus), gpus: gpus.collect(), memory_mb: memory.min() }
     }
 
-    /// The grant of a trial that takes `wanted`, if it fits: the first GPUs that have room.
+    /// Grants `wanted` from the first GPUs with room; none if it does not fit.
     pub fn grant(&self, wanted: &Resources) -> Option<GrantedResources> {
         let has_memory = self.memory_mb.is_none_or(|free| wanted.memory_mb <= free);
         if wanted.cpus > self.cpus || !has_memory {
@@ -257,8 +257,8 @@ impl FreeResources {
         (ordinals.len() == count).then_some(GrantedGpus { ordinals, share })
     }
 
-    /// What is left for others while a trial that takes `wanted` waits for room here: nothing of what it
-    /// waits for, so that nobody delays it.
+    /// Returns what other trials may take while a trial that takes `wanted` waits: everything but
+    /// what that trial will need, so that nothing delays it.
     #[must_use]
     pub fn without_reserved(&self, wanted: &Resources) -> Self {
         let mut left = self.clone();
@@ -274,7 +274,7 @@ impl FreeResources {
         left
     }
 
-    /// Takes as many trials that need `wanted` as fit side by side, at most `most`; returns how many.
+    /// Takes at most `most` trials that need `wanted` each; returns how many fit.
     pub fn fill(&mut self, wanted: &Resources, most: u64) -> u64 {
         if wanted.gpus.is_none() {
             return self.fill_slots(wanted, most);
@@ -287,7 +287,7 @@ impl FreeResources {
         count
     }
 
-    /// [`Self::fill`] without GPUs, of which there are few: slots may be thousands.
+    /// [`Self::fill`] for trials without GPUs, in constant time: there may be thousands of slots.
     fn fill_slots(&mut self, wanted: &Resources, most: u64) -> u64 {
         let slots = u64::from(self.cpus / wanted.cpus.max(1));
         let memory = self.memory_mb.and_then(|free| free.checked_div(wanted.memory_mb));

@@ -1,14 +1,14 @@
-//! Random numbers that are functions of (seed, stream, position), three integers that a checkpoint
-//! can store: resuming continues the very same sequence.
+//! Random numbers as functions of (seed, stream, position). A checkpoint stores these three
+//! integers, and resuming continues the same sequence.
 //!
-//! One ChaCha8 generator per purpose. The transformations to uniform and normal numbers are written
-//! out here, because a result must not change when a library changes its own.
+//! Each purpose has its own ChaCha8 generator. The transformations to uniform and normal numbers
+//! are written out here, because results must not change when a library changes.
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// What a stream of random numbers is for. Streams of one seed are independent of each other.
+/// The purpose of a stream of random numbers. The streams of one seed are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
@@ -18,22 +18,22 @@ pub enum Purpose {
     Order,
     /// Perturbations applied to training batches.
     Augment,
-    /// Noise of perturbations at evaluation; [`TrialRng::stream`] has the sub-streams.
+    /// Noise of perturbations at evaluation; sub-streams come from [`TrialRng::stream`].
     Noise,
     /// The split of the data into training and validation.
     Split,
     /// The permutation of the steps of a sequence.
     Permutation,
-    /// Whatever an analysis draws.
+    /// Draws of analyses.
     Analysis,
-    /// Training data generated afresh for each update.
+    /// Training data generated for each update.
     Fresh,
-    /// The choices of a sampler: the points of a sweep.
+    /// Points chosen by a sampler.
     Sampler,
 }
 
 impl Purpose {
-    /// The stream number of this purpose.
+    /// Returns the stream number.
     pub fn stream(self) -> u64 {
         match self {
             Self::Init => 1,
@@ -49,17 +49,17 @@ impl Purpose {
     }
 }
 
-/// A generator for one purpose of one seed.
+/// A random generator for one seed and one purpose.
 #[derive(Debug, Clone)]
 pub struct TrialRng(ChaCha8Rng);
 
 impl TrialRng {
-    /// The generator of `purpose` under `seed`, at its beginning.
+    /// Creates the generator of `purpose` under `seed`, at its start.
     pub fn new(seed: u64, purpose: Purpose) -> Self {
         Self::stream(seed, purpose.stream())
     }
 
-    /// The generator of an explicitly numbered stream, for families of streams such as one per
+    /// Creates the generator of a numbered stream, for families of streams such as one per
     /// generated sample.
     pub fn stream(seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -67,39 +67,39 @@ impl TrialRng {
         Self(rng)
     }
 
-    /// How many 32-bit words have been drawn.
+    /// Returns the number of 32-bit words drawn so far.
     pub fn position(&self) -> u128 {
         self.0.get_word_pos()
     }
 
-    /// Goes to a position that [`Self::position`] gave.
+    /// Moves to a position returned by [`Self::position`].
     pub fn seek(&mut self, position: u128) {
         self.0.set_word_pos(position);
     }
 
-    /// The next 64 random bits.
+    /// Draws 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// Uniform in [0, 1), a multiple of 2^-53.
+    /// Draws a uniform number in [0, 1), a multiple of 2^-53.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * 2f64.powi(-53)
     }
 
-    /// Uniform in [low, high).
+    /// Draws a uniform number in [low, high).
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
-    /// Standard normal, by the Box-Muller transformation: two draws a number, so that a position
-    /// alone determines what comes next.
+    /// Draws a standard normal number by the Box-Muller transformation. It takes two draws per
+    /// number, so that the position alone determines what follows.
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
-    /// Uniform in 0..`bound`, without bias; `bound` is at least 1.
+    /// Draws a uniform integer in 0..`bound` without bias; `bound` is at least 1.
     pub fn below(&mut self, bound: u64) -> u64 {
         debug_assert!(bound > 0, "an empty range has no elements");
         // Numbers at and above the largest multiple of `bound` would favour small results.
@@ -112,7 +112,7 @@ impl TrialRng {
         }
     }
 
-    /// A uniformly random order of 0..`len` (Fisher-Yates from the end).
+    /// Draws a uniformly random order of 0..`len` (Fisher-Yates from the end).
     pub fn permutation(&mut self, len: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..).take(len).collect();
         for i in (1..len).rev() {

@@ -1,8 +1,7 @@
-//! Rows of the results as the engine of sweeps sees them: by table, counted, and encoded by those
-//! who know what is in them.
+//! Rows of results as the state machine sees them: counted by table, and opaque otherwise.
 //!
-//! A row with the same table and contents is produced once per trial, in a fixed order; that is
-//! what lets a trial that must start over skip the rows that are already durable.
+//! A trial produces each row once, in a fixed order. Therefore a trial that starts over can skip
+//! the rows that are already durable.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::TableName;
 
-/// Rows of one table, encoded as an Arrow IPC stream that describes itself; opaque here.
+/// Rows of one table, as a self-describing Arrow IPC stream that is opaque here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowBatch {
     /// The table.
@@ -22,46 +21,46 @@ pub struct RowBatch {
     pub ipc: Bytes,
 }
 
-/// The number of rows that a trial has in each table that its trainer fills; tables without rows
-/// are absent.
+/// The numbers of rows of a trial in the tables that its trainer fills. Tables without rows are
+/// absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RowCounts(BTreeMap<TableName, u64>);
 
 impl RowCounts {
-    /// The rows that `batches` say they have.
+    /// Counts the rows of `batches`.
     pub fn of(batches: &[RowBatch]) -> Self {
         batches.iter().map(|batch| (batch.table.clone(), batch.rows)).collect()
     }
 
-    /// The number of rows in `table`.
+    /// Returns the number of rows in `table`.
     pub fn get(&self, table: &TableName) -> u64 {
         self.0.get(table).copied().unwrap_or(0)
     }
 
-    /// The number for each table that has rows.
+    /// Returns the number of rows of each table that has any.
     pub fn by_table(&self) -> impl Iterator<Item = (&TableName, u64)> {
         self.0.iter().map(|(table, count)| (table, *count))
     }
 
-    /// The rows of all tables together.
+    /// Returns the number of rows in all tables together.
     pub fn total(&self) -> u64 {
         self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// These rows and `other` rows.
+    /// Adds `other` table by table.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         self.joined(other, u64::saturating_add)
     }
 
-    /// The rows beyond the first `other` ones of each table.
+    /// Subtracts `other` table by table, down to zero.
     #[must_use]
     pub fn beyond(&self, other: &Self) -> Self {
         self.joined(other, u64::saturating_sub)
     }
 
-    /// The larger number for each table.
+    /// Returns the larger number for each table.
     #[must_use]
     pub fn max(&self, other: &Self) -> Self {
         self.joined(other, u64::max)
@@ -74,7 +73,7 @@ impl RowCounts {
     }
 }
 
-/// Adds up what comes for the same table; tables that the coordinator fills do not count.
+/// Sums the counts of each table; tables filled by the coordinator do not count.
 impl FromIterator<(TableName, u64)> for RowCounts {
     fn from_iter<I: IntoIterator<Item = (TableName, u64)>>(counts: I) -> Self {
         let mut all = BTreeMap::<TableName, u64>::new();

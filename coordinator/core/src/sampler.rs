@@ -1,8 +1,8 @@
-//! Samplers choose the points of a sweep: ask for point k, get a suggestion.
+//! Samplers choose the points of a sweep.
 //!
-//! A sampler is a function of its definition, the history and k. It keeps no state, draws from no
-//! global generator and never waits: replaying a journal gives the same suggestions, with any
-//! number of workers.
+//! A sampler is a function of its definition, the history and the number of the point. It keeps no
+//! state, draws from no global generator and never waits, so replaying a journal gives the same
+//! suggestions with any number of workers.
 
 mod grid;
 mod permutation;
@@ -22,35 +22,35 @@ use crate::history::{History, HistoryRetention};
 use crate::space::Point;
 use crate::space::grid_index::GridIndex;
 
-/// Chooses points. Built once per sweep, asked for one point at a time, in order.
+/// Chooses points. A sampler is created once per sweep and asked for one point at a time, in order.
 pub trait Sampler: Debug + Send + Sync {
-    /// Point `index` (from 0); nothing when no point is left.
+    /// Returns point `index` (from 0); none if no point is left.
     ///
-    /// A sampler that is not stateless is asked for `index` only when the suggestions before it are
-    /// in the history, and its answer is recorded there before it is asked again.
+    /// A sampler that is not stateless is asked for `index` only after the earlier suggestions are
+    /// in the history, and its answer is recorded before it is asked again.
     fn suggest(&self, history: &History, index: u64) -> Option<Suggestion>;
 
-    /// How many points there are, if they end.
+    /// Returns the number of points, if it is finite.
     fn cardinality(&self) -> Option<u64>;
 
-    /// Whether point `index` depends on nothing but the definition of the sweep: then nobody has to
-    /// remember it.
+    /// Whether a point depends only on the definition, so that it need not be recorded.
     fn is_stateless(&self) -> bool;
 
-    /// What the history must keep for it: the points where it is not stateless, and the reports of
-    /// trials that have ended where it compares with them.
+    /// Returns what the history must keep: the points if the sampler is not stateless, and the
+    /// reports of ended trials if it compares with them.
     fn retention(&self) -> HistoryRetention {
         HistoryRetention { points: !self.is_stateless(), reports: false }
     }
 }
 
-/// Point k draws from this stream + k of the seed of the sweep, far from the streams of trials.
+/// The random stream of point 0; point k has the k-th stream after it. It is far from the streams
+/// of trials.
 const FIRST_STREAM: u64 = 1 << 60;
 
-/// How often a sampler draws again, in a finite space, before it takes what is left in order.
+/// The number of draws in a finite space after which unused points are taken in order.
 const MAX_REDRAWS: u64 = 1000;
 
-/// The first point that is not in the history, from number `start` on and around the end.
+/// Returns the first point not in the history, searching from number `start` and wrapping around.
 fn first_unused(grid: &GridIndex, history: &History, start: u64) -> Option<Point> {
     let numbers = (start..grid.total()).chain(0..start);
     numbers.filter_map(|number| grid.point(number)).find(|point| !history.contains(point))

@@ -1,5 +1,5 @@
-//! Schemas: what a workload says about the trials of its sweeps, as values. The engine of sweeps
-//! knows a trial's configuration as JSON with such a schema, and nothing more of it.
+//! Schemas of workloads as values. The state machine knows a trial's configuration only as JSON
+//! with such a schema.
 
 pub mod document;
 pub mod field;

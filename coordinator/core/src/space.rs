@@ -1,8 +1,8 @@
-//! The search space of a sweep: its parameters, which of them exist when, which step together and
-//! which combinations are left out.
+//! The search space of a sweep: parameters, the conditions under which they exist, zipped groups
+//! and constraints.
 //!
-//! These types are what a journal keeps. What is computed from them (axes in the order in which
-//! they are decided, counts) lives in the modules below and is never stored.
+//! These types are stored in the journal. Everything computed from them, such as axes and counts,
+//! is in the modules below and never stored.
 
 pub(crate) mod domain;
 pub(crate) mod expression;
@@ -22,42 +22,42 @@ pub use domain::Domain;
 pub(crate) use domain::{AxisPick, whole};
 pub use expression::{Constraint, Error as ConstraintError};
 
-/// The points that a sweep chooses from.
+/// The search space of a sweep.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Space {
-    /// The parameters in the order of their declaration, which is the order of a grid: the last one
+    /// The parameters in the order of declaration, which is the order of a grid: the last one
     /// varies fastest.
     #[serde(default)]
     pub parameters: Vec<Parameter>,
-    /// Groups of parameters that step through their values together, by path.
+    /// Groups of paths of parameters that step through their values together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zip: Vec<Vec<String>>,
-    /// What must hold at every point.
+    /// The constraints, which hold at every point.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<Constraint>,
 }
 
 impl Space {
-    /// The parameter at `path`.
+    /// Returns the parameter at `path`.
     pub fn parameter(&self, path: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.path == path)
     }
 }
 
-/// One parameter of a sweep.
+/// A parameter of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
-    /// The dotted path of the field that it sets.
+    /// The dotted path of the field that the parameter sets.
     pub path: String,
-    /// The values that it takes.
+    /// The domain of its values.
     pub domain: Domain,
-    /// When it exists: all of these hold. Sorted by path.
+    /// The conditions that must all hold for the parameter to exist, sorted by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<Condition>,
 }
 
 impl Parameter {
-    /// The paths that its conditions look at, with those of the kinds that use them.
+    /// Returns the paths in its conditions, and those of the kinds that use them.
     pub(crate) fn parents(&self) -> impl Iterator<Item = String> {
         self.when.iter().flat_map(|condition| [kind_path(&condition.path), condition.path.clone()])
     }
@@ -65,28 +65,28 @@ impl Parameter {
 
 /// A condition on the configuration of a trial: the field at `path` has one of `values`.
 ///
-/// A parameter that does not exist at a point leaves its field at the value that the file gives
-/// elsewhere, or at its default; a field that the kind of the trial does not use has no value.
+/// If a parameter does not exist at a point, its field has the fixed value of the file, or its
+/// default. A field that the kind of the trial does not use has no value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Condition {
-    /// The dotted path of the field that is looked at.
+    /// The dotted path of the field.
     pub path: String,
     /// The values that fulfil the condition.
     pub values: Vec<Json>,
 }
 
-/// A point of a space: the values of the parameters that exist there, in the order of their
-/// declaration. Serialised as a mapping from path to value.
+/// A point of a space: the values of the parameters that exist there, in the order of declaration.
+/// It serializes as a mapping from path to value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Point(Vec<(String, Json)>);
 
 impl Point {
-    /// The value of the parameter at `path`, if it exists here.
+    /// Returns the value of the parameter at `path`, if it exists here.
     pub fn get(&self, path: &str) -> Option<&Json> {
         self.iter().find(|(known, _)| *known == path).map(|(_, value)| value)
     }
 
-    /// The paths and values.
+    /// Iterates over paths and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.0.iter().map(|(path, value)| (path.as_str(), value))
     }
@@ -98,7 +98,7 @@ impl FromIterator<(String, Json)> for Point {
     }
 }
 
-/// The values as people read them: `kind=large size=64`.
+/// Formats the values for users: `kind=large size=64`.
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (path, value)) in self.iter().enumerate() {

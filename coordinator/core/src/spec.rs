@@ -1,8 +1,8 @@
-//! From the text of a sweep file to its meaning.
+//! The parser of sweep files.
 //!
-//! A file is read to a tree with places, checked key by key against the fields that exist, and only
-//! then understood as a whole. All its mistakes are found in one go, each once, where it was made.
-//! Pure: who reads the file and who shows the mistakes is elsewhere.
+//! A file is read into a tree with spans, checked key by key against the known fields, and then
+//! understood as a whole. All errors are found in one pass, each reported once, at its origin. The
+//! parser is pure: reading files and showing errors happen elsewhere.
 
 mod assemble;
 mod cardinality;
@@ -41,16 +41,16 @@ use crate::schema::field::{self, FieldSchema, ObjectSchema};
 use crate::schema::{WorkloadRegistry, WorkloadSchema};
 use crate::suggest;
 
-/// A file without mistakes.
+/// A valid sweep file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParsedSweep {
-    /// What it means.
+    /// The definition.
     pub definition: SweepDefinition,
-    /// What its author may not have meant.
+    /// Warnings about probable mistakes.
     pub warnings: Vec<Mistake>,
 }
 
-/// Parses a sweep file of one of the `workloads`. `file` is its name, for messages.
+/// Parses a sweep file for one of the `workloads`. `file` is its name, for messages.
 pub fn parse(
     workloads: &WorkloadRegistry,
     file: &str,
@@ -76,7 +76,7 @@ pub fn parse(
     }
 }
 
-/// The schema of the workload that the file names, or of the usual one.
+/// Returns the schema of the workload named by the file, or the default one.
 fn workload<'w>(
     report: &mut MistakeCollector<'_>,
     workloads: &'w WorkloadRegistry,
@@ -104,7 +104,7 @@ fn workload<'w>(
     schema
 }
 
-/// The entries of the file, which must be a mapping.
+/// Returns the entries of the file, which must be a mapping.
 fn top_level<'n>(report: &mut MistakeCollector<'_>, root: &'n YamlNode) -> Option<&'n [YamlEntry]> {
     match &root.value {
         YamlValue::Mapping(entries) => Some(entries),
@@ -123,13 +123,13 @@ fn top_level<'n>(report: &mut MistakeCollector<'_>, root: &'n YamlNode) -> Optio
     }
 }
 
-/// The keys that have readers of their own.
+/// The keys with their own readers.
 const SPECIAL: [&str; 4] = ["parameters", "zip", "constraints", "replicates"];
 
-/// The fields of the top level of a file, without the special ones.
+/// Returns the other top-level fields.
 fn fields(schema: &WorkloadSchema) -> ObjectSchema {
     let mut object = header::fields(schema);
-    // The seed of a trial comes from the seed of the sweep, which stands in the header.
+    // The seed of a trial comes from the seed of the sweep, which is in the header.
     object.fields.extend(schema.fields.fields.iter().filter(|(name, _)| name != "seed").cloned());
     object
 }
@@ -140,7 +140,7 @@ struct TopLevel<'n> {
     header: Map<String, Json>,
     base: Map<String, Json>,
     special: Vec<(&'n str, &'n YamlEntry)>,
-    /// Where the keys stand.
+    /// The spans of the keys.
     places: Vec<(&'n str, Span)>,
 }
 
@@ -175,7 +175,7 @@ impl<'n> TopLevel<'n> {
         self.special.iter().find(|(known, _)| *known == name).map(|(_, entry)| *entry)
     }
 
-    /// Where `name` stands, or else where the file begins.
+    /// Returns the span of `name`, or else of the first key.
     fn span(&self, name: &str) -> Span {
         self.places
             .iter()
@@ -185,13 +185,13 @@ impl<'n> TopLevel<'n> {
     }
 }
 
-/// What to do about a key of the top level that is wrong in a known way.
+/// Returns the remedy for a top-level key that is wrong in a known way.
 fn hint(schema: &WorkloadSchema, key: &str) -> Option<String> {
     if let Some(help) = header::foreign_key(schema, key) {
         return Some(help.to_owned());
     }
     let aliases = schema.words.aliases;
-    // A typo of a key of the top level is none of a field deeper down.
+    // A typo of a top-level key is not a nested field.
     let is_top = || {
         let fields = fields(schema);
         suggest::nearest(aliases, key, fields.names().chain(SPECIAL)).is_some()
@@ -206,7 +206,7 @@ fn hint(schema: &WorkloadSchema, key: &str) -> Option<String> {
     Some(format!("write `{parent}: {nested}`{sweep}"))
 }
 
-/// The meaning of a file; nothing if it has a mistake, all of which are then reported.
+/// Builds the definition; none if the file has errors, which are all reported.
 fn define_sweep(
     reader: &mut FieldReader<'_>,
     schema: &WorkloadSchema,
@@ -218,7 +218,7 @@ fn define_sweep(
     let name = header::name(reader, &header);
     let objective = header::objective(reader, &header);
     let base = Json::Object(std::mem::take(&mut top.base));
-    // What has a mistake has been left out.
+    // Values with errors are left out.
     let fixed = schema.fill(&base).unwrap_or_default();
 
     let method = (!reader.faulty.contains("method")).then_some(header.method);
@@ -256,7 +256,7 @@ fn define_sweep(
     Some(definition)
 }
 
-/// Checks what only a file without other mistakes can be checked for.
+/// Runs the checks that need a file without other errors.
 fn check_whole(
     reader: &mut FieldReader<'_>,
     top: &TopLevel<'_>,
@@ -275,7 +275,7 @@ fn check_whole(
     }
 }
 
-/// The seeds of every point.
+/// Returns the seeds of every point.
 fn seeds(
     reader: &mut FieldReader<'_>,
     top: &TopLevel<'_>,

@@ -1,5 +1,5 @@
-//! Terms of a trial: the fields of its configuration that the engine of sweeps itself goes by,
-//! whatever the workload.
+//! Terms of a trial: the fields of its configuration that the state machine uses, whatever the
+//! workload.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,20 +8,19 @@ use serde_json::Value as Json;
 use crate::resources::Resources;
 use crate::schema::WorkloadRules;
 
-/// The terms on which a trial runs. A workload whose configurations lack one of the fields has its
-/// default.
+/// The terms of a trial. A field that the configurations of its workload lack has its default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialTerms {
-    /// What it takes of a worker, as the rules of its workload say.
+    /// The resources that the trial takes, as the rules of its workload say.
     pub resources: Resources,
-    /// Seconds after which an attempt is ended: `resources.timeout`.
+    /// The time limit of an attempt in seconds (`resources.timeout`).
     pub timeout: Option<f64>,
-    /// Which checkpoint is kept when it has ended: `checkpoint.keep`.
+    /// The retention of its checkpoint after its end (`checkpoint.keep`).
     pub keep: CheckpointRetention,
 }
 
 impl TrialTerms {
-    /// Reads the terms in a whole configuration of the workload that has these rules.
+    /// Reads the terms from a whole configuration.
     pub fn of(config: &Json, rules: &dyn WorkloadRules) -> Self {
         let keeps_none = config["checkpoint"]["keep"] == "none";
         Self {
@@ -32,15 +31,15 @@ impl TrialTerms {
     }
 }
 
-/// Which checkpoint of an ended trial is kept.
+/// Retention of the checkpoint of an ended trial.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "Keep")]
 pub enum CheckpointRetention {
-    /// The last one: the trained weights.
+    /// The last checkpoint, with the trained weights.
     #[default]
     Final,
-    /// None, to save space.
+    /// No checkpoint, to save space.
     None,
 }
 

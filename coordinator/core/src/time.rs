@@ -1,4 +1,4 @@
-//! Instants as values: this crate never reads a clock, it is told what time it is.
+//! Instants as values. This crate never reads a clock; the time is an argument.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// An instant, in milliseconds since the Unix epoch. Where it is compared with another, both come
-/// from the same coordinator's clock, which never runs backwards.
+/// An instant in milliseconds since the Unix epoch. Compared instants come from the clock of the
+/// same coordinator, which never runs backwards.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The time from `earlier` to this instant; zero if `earlier` is later.
+    /// Returns the time since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -44,8 +44,8 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where the time comes from: the system in production, a test's hand in tests.
+/// A source of the current time: the system clock, or one under the control of a test.
 pub trait Clock: Send + Sync {
-    /// The present instant; never earlier than one it gave before.
+    /// Returns the current time, which is never earlier than one returned before.
     fn now(&self) -> Timestamp;
 }

@@ -1,26 +1,26 @@
-//! The lengths of trials by the value of one parameter: the one that explains them best.
+//! Trial lengths by the value of one parameter: the one that explains them best.
 //!
-//! One parameter is enough where it matters, such as the kind of model; with several the trials that
-//! were measured would be too few for each combination.
+//! One parameter is enough where it matters, such as the kind of model. With several, there would
+//! be too few measured trials for each combination.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::remaining_trials::TrialLabel;
 use super::{MIN_WORK, PRIOR_SPREAD};
 
-/// The most trials of which the measurement is remembered.
+/// The largest number of measured trials kept.
 const MAX_SAMPLES: usize = 512;
 
 /// The share of the variance that a parameter must explain to be used.
 const EXPLAINED: f64 = 0.5;
 
-/// The relative error of the length of a trial with a value that no measured trial has.
+/// The relative error of the length of a trial with an unmeasured value.
 const UNSEEN: f64 = 4.0;
 
 /// The measured part of a trial.
 #[derive(Debug, Clone, Default)]
 struct TrialSample {
-    /// The share of the trial that was measured.
+    /// The measured share of the trial.
     work: f64,
     seconds: f64,
     label: Option<TrialLabel>,
@@ -31,7 +31,7 @@ struct TrialSample {
 pub(super) struct TrialSamples(BTreeMap<u64, TrialSample>);
 
 impl TrialSamples {
-    /// Notes that `work` of a trial took `seconds`.
+    /// Records that `work` of a trial took `seconds`.
     pub(super) fn add(&mut self, trial: u64, work: f64, seconds: f64) {
         let sample = self.0.entry(trial).or_default();
         (sample.work, sample.seconds) = (sample.work + work, sample.seconds + seconds);
@@ -40,8 +40,8 @@ impl TrialSamples {
         }
     }
 
-    /// What the measured trials say, if `length` is the mean length of all trials and `spread` their
-    /// relative spread.
+    /// Fits a profile; `length` is the mean length of all trials, and `spread` their relative
+    /// spread.
     pub(super) fn profile(
         &mut self,
         label: &dyn Fn(u64) -> TrialLabel,
@@ -73,7 +73,7 @@ impl TrialSamples {
     }
 }
 
-/// A trial that was measured for long enough to say something.
+/// A trial whose measured part is long enough to use.
 #[derive(Debug)]
 struct MeasuredTrial<'s> {
     length: f64,
@@ -89,14 +89,14 @@ impl<'s> MeasuredTrial<'s> {
     }
 }
 
-/// Lengths by value.
+/// Mean lengths by value.
 type MeanLengths = BTreeMap<Option<String>, f64>;
 
 fn values(measured: &[MeasuredTrial<'_>], parameter: usize) -> BTreeSet<Option<String>> {
     measured.iter().filter_map(|one| one.label.get(parameter).cloned()).collect()
 }
 
-/// The mean length of all, as that of one value.
+/// Returns the mean length of all trials, keyed by no value.
 fn mean(measured: &[MeasuredTrial<'_>]) -> Option<(Option<String>, f64)> {
     let work: f64 = measured.iter().map(|one| one.work).sum();
     let seconds: f64 = measured.iter().map(|one| one.work * one.length).sum();
@@ -113,7 +113,7 @@ fn means(measured: &[MeasuredTrial<'_>], parameter: usize) -> MeanLengths {
     sums.into_iter().map(|(value, (work, seconds))| (value, seconds / work)).collect()
 }
 
-/// The sum of squares of the lengths around the means of their values.
+/// Returns the sum of squared deviations of lengths from the means of their values.
 fn scatter(measured: &[MeasuredTrial<'_>], means: &MeanLengths, parameter: Option<usize>) -> f64 {
     let square = |one: &MeasuredTrial<'_>| {
         let value = parameter.and_then(|parameter| one.label.get(parameter)?.clone());
@@ -123,8 +123,8 @@ fn scatter(measured: &[MeasuredTrial<'_>], means: &MeanLengths, parameter: Optio
     measured.iter().map(square).sum()
 }
 
-/// The relative spread that is left within the values, drawn towards the assumed one while few are
-/// known.
+/// Returns the relative spread that remains within the values, shrunk towards the assumed spread
+/// while few lengths are known.
 fn residual(rest: f64, measured: &[MeasuredTrial<'_>]) -> f64 {
     let (assumed, worth) = PRIOR_SPREAD;
     let work: f64 = measured.iter().map(|one| one.work).sum();
@@ -135,18 +135,18 @@ fn residual(rest: f64, measured: &[MeasuredTrial<'_>]) -> f64 {
 /// The expected lengths of trials.
 #[derive(Debug)]
 pub(super) struct LengthProfile {
-    /// The mean of all.
+    /// The mean length of all trials.
     length: f64,
-    /// The relative spread of trials of known length.
+    /// The relative spread of trials with measured values.
     spread: f64,
-    /// The values that measured trials have, by parameter.
+    /// The measured values of each parameter.
     seen: Vec<BTreeSet<Option<String>>>,
-    /// The parameter that explains the lengths, and the length for each of its values.
+    /// The explaining parameter, and the mean length for each of its values.
     lengths: Option<(usize, MeanLengths)>,
 }
 
 impl LengthProfile {
-    /// The length of a trial, and its relative error; also whether a trial like it was measured.
+    /// Returns the expected length of a trial.
     pub(super) fn of(&self, label: &TrialLabel) -> ExpectedLength {
         let is_seen = label.iter().zip(&self.seen).all(|(value, seen)| seen.contains(value));
         let mean = self

@@ -1,4 +1,4 @@
-//! The work that is left of a sweep, and the values by which its trials may differ in length.
+//! The remaining trials of a sweep, and the values on which their lengths may depend.
 
 use std::sync::Arc;
 
@@ -8,47 +8,48 @@ use crate::plan::Plan;
 use crate::space::{Domain, Parameter};
 use crate::sweep::Sweep;
 
-/// The values of a trial that may matter for its length; none where a parameter does not exist.
+/// The values of a trial that may affect its length; none where a parameter does not exist.
 pub type TrialLabel = Vec<Option<String>>;
 
-/// The most queued trials that are looked at.
+/// The largest number of queued trials that are labelled.
 const MAX_LABELLED: u64 = 128;
 
-/// Multiples of this fraction of 2^64 are spread evenly, however many there are (Weyl 1916).
+/// A fraction of 2^64 whose multiples are evenly spread, however many there are (Weyl 1916).
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// The work that is left of a sweep.
+/// The remaining trials of a sweep.
 #[derive(Debug, Clone, Default)]
 pub struct RemainingTrials {
-    /// The running trials, in order, and the share of each that is durable.
+    /// The running trials in order, each with its durable share.
     pub running: Vec<(u64, f64)>,
-    /// The trials that wait for another attempt, and the share of each that is durable.
+    /// The trials that wait for another attempt, each with its durable share.
     pub waiting: Vec<(u64, f64)>,
-    /// Trials that were never started.
+    /// The number of trials that never started.
     pub queued: u64,
-    /// Those in their order, or some of very many.
+    /// The queued trials in order; a sample if there are very many.
     pub ahead: Vec<u64>,
-    /// What tells trials apart; nothing if no parameter does.
+    /// The parameters that may affect the length; none if there are none.
     pub differences: Option<LengthFactors>,
 }
 
-/// The swept parameters that may change how long a trial takes.
+/// The swept parameters that may affect the length of a trial.
 #[derive(Debug, Clone)]
 pub struct LengthFactors {
     plan: Arc<Plan>,
     paths: Vec<String>,
 }
 
-/// The labels of the trials of a remaining.
+/// The labels of the remaining trials.
 pub struct TrialLabels<'a> {
-    /// The labels of queued trials in their order, or of some of very many; none if all are alike.
+    /// The labels of queued trials in order; a sample if there are very many, and empty if all are
+    /// alike.
     pub ahead: Vec<TrialLabel>,
-    /// The label of any trial.
+    /// Returns the label of any trial.
     pub of: &'a dyn Fn(u64) -> TrialLabel,
 }
 
 impl RemainingTrials {
-    /// The work that is left of `sweep`; none unless it will go on by itself to its end.
+    /// Returns the remaining trials of `sweep`; none if it will not run to its end by itself.
     pub fn of(sweep: &Sweep) -> Option<Self> {
         let queued = match SweepView::phase_of(sweep) {
             SweepPhase::Running => sweep.counts().queued,
@@ -69,21 +70,21 @@ impl RemainingTrials {
         Some(remaining)
     }
 
-    /// The label of trial `index`.
+    /// Returns the label of trial `index`.
     pub fn label(&self, index: u64) -> TrialLabel {
         self.differences
             .as_ref()
             .map_or_else(TrialLabel::new, |differences| differences.label(index))
     }
 
-    /// The labels of the queued trials that are looked at.
+    /// Returns the labels of the sampled queued trials.
     pub fn labels_ahead(&self) -> Vec<TrialLabel> {
         let Some(differences) = &self.differences else { return Vec::new() };
         self.ahead.iter().map(|index| differences.label(*index)).collect()
     }
 }
 
-/// Queued trials in their order, or some of very many.
+/// Returns queued trials in order; a sample if there are very many.
 fn ahead(sweep: &Sweep, queued: u64) -> Vec<u64> {
     let deferred = sweep.live.iter().filter(|(_, trial)| trial.is_deferred());
     let fresh = sweep.next..sweep.planned.plan.trials();
@@ -92,7 +93,7 @@ fn ahead(sweep: &Sweep, queued: u64) -> Vec<u64> {
         return usize::try_from(queued)
             .map_or_else(|_| Vec::new(), |queued| all.take(queued).collect());
     }
-    // Regular steps might meet the same value again and again.
+    // Regular steps could always meet the same value of a parameter.
     let length = sweep.planned.plan.trials().saturating_sub(sweep.next);
     let spread = |n: u64| (u128::from(n.wrapping_mul(GOLDEN)) * u128::from(length)) >> 64;
     (0..MAX_LABELLED).filter_map(|n| Some(sweep.next + u64::try_from(spread(n)).ok()?)).collect()
@@ -101,7 +102,7 @@ fn ahead(sweep: &Sweep, queued: u64) -> Vec<u64> {
 impl LengthFactors {
     fn of(sweep: &Sweep) -> Option<Self> {
         let planned = &sweep.planned;
-        // Where a point depends on those before it, there is no looking ahead.
+        // A point that depends on earlier ones cannot be known ahead.
         if planned.plan.records_points() {
             return None;
         }
@@ -119,8 +120,8 @@ impl LengthFactors {
     }
 }
 
-/// Whether a parameter may change how long a trial takes: it takes kinds, switches or whole numbers.
-/// Rates, levels and starts change what is computed, not how much.
+/// Whether a parameter may affect the length of a trial: it is categorical, and its values are
+/// names, booleans or whole numbers. Fractional values change the result, not the amount of work.
 fn may_change_length(parameter: &Parameter) -> bool {
     let Domain::Categorical { values, .. } = &parameter.domain else { return false };
     let is_seed = parameter.path.rsplit('.').next() == Some("seed");

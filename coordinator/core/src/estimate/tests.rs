@@ -1,31 +1,31 @@
-//! Sweeps whose trials take known times, and what is told of them on the way.
+//! Estimates of sweeps whose trials take known times.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// A sweep of which `done` trials have ended, run by `slots` slots from second `now` on.
+/// A sweep with `done` ended trials, run by `slots` slots from second `now` on.
 struct Simulation {
-    /// Seconds that each trial takes.
+    /// The seconds of each trial.
     lengths: Vec<f64>,
-    /// Seconds of each trial that are durable.
+    /// The durable seconds of each trial.
     done: Vec<f64>,
     slots: usize,
     now: f64,
-    /// The value of each trial of the one parameter that may matter; all are alike without.
+    /// The value of each trial of the only parameter that matters; all are alike without it.
     values: Vec<u8>,
 }
 
-/// An estimate of one moment, and the truth.
+/// An estimate at one moment, and the truth.
 #[derive(Debug)]
 struct Told {
-    /// Share of the work since this start that was done.
+    /// The completed share of the work since this start.
     share: f64,
     estimate: Option<Estimate>,
     left: f64,
 }
 
-/// Seconds between two reports of a trial.
+/// The seconds between two reports of a trial.
 const TICK: f64 = 1.0;
 
 impl Simulation {
@@ -108,8 +108,8 @@ impl Simulation {
     }
 }
 
-/// Fails unless the middle is within a factor of two once a tenth is done, or off by less than a trial:
-/// nobody knows how long the last one will take.
+/// Checks that the middle is within a factor of two once a tenth is done, or off by less than a
+/// trial: the length of the last one is unknown.
 #[track_caller]
 fn assert_good(told: &[Told], trial: f64) {
     let whole = told.first().map_or(0.0, |told| told.left);
@@ -121,7 +121,7 @@ fn assert_good(told: &[Told], trial: f64) {
     }
 }
 
-/// The estimate where no parameter tells trials apart.
+/// Estimates if no parameter tells trials apart.
 fn alike(meter: &mut SpeedMeter, remaining: &RemainingTrials, now: Timestamp) -> Option<Estimate> {
     meter.estimate(remaining, &TrialLabels { ahead: Vec::new(), of: &|_| TrialLabel::new() }, now)
 }
@@ -207,7 +207,7 @@ fn slots_take_what_is_left_one_after_another() {
     }
 }
 
-/// Trials of which each takes `lengths[value]` seconds.
+/// Returns trials that take `lengths[value]` seconds each.
 fn of_values(lengths: &[f64], values: Vec<u8>, slots: usize) -> Simulation {
     let of = |value: &u8| lengths[usize::from(*value)];
     let lengths = values.iter().map(of).collect();
@@ -215,7 +215,7 @@ fn of_values(lengths: &[f64], values: Vec<u8>, slots: usize) -> Simulation {
 }
 
 #[test]
-fn no_estimate_is_made_from_cheap_trials_while_many_of_another_kind_are_left() {
+fn cheap_trials_give_no_estimate_while_many_of_another_kind_remain() {
     // The kinds come one after another, and the last one takes eight times as long.
     let values = [[0; 4], [1; 4], [2; 4]].concat();
     let told = of_values(&[3.0, 4.0, 24.0], values, 2).run(1.0);
@@ -224,7 +224,7 @@ fn no_estimate_is_made_from_cheap_trials_while_many_of_another_kind_are_left() {
         let high = estimate.high.as_secs_f64();
         assert!(high >= 0.9 * left, "{estimate:?}, and {left} s were left");
     }
-    // As soon as the last kind is known, so is the end.
+    // The end is known as soon as the last kind is measured.
     let late = told.iter().filter(|told| told.left < 36.0 && told.left > 1.0);
     for Told { estimate, left, .. } in late {
         let likely = estimate.expect("all kinds are known").likely.as_secs_f64();
@@ -247,7 +247,7 @@ fn queued_trials_are_weighed_by_their_value() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Trials of different lengths on several slots, stopped and gone on with.
+    /// Trials of different lengths on several slots, interrupted and resumed.
     #[test]
     fn estimates_hold_within_a_factor_of_two_whenever_it_was_stopped(
         lengths in prop::collection::vec(10.0..20.0_f64, 12..80),
@@ -262,8 +262,8 @@ proptest! {
         assert_good(&sweep.run(1.0), mean);
     }
 
-    /// Values in any order, whose lengths differ by up to a factor of six: what was told holds the
-    /// truth within its range, or misses it by less than a trial.
+    /// Values in any order, whose lengths differ by up to a factor of six: the range contains the
+    /// truth, or misses it by less than a trial.
     #[test]
     fn estimates_hold_for_trials_of_different_kinds(
         lengths in prop::collection::vec(5.0..30.0_f64, 2..5),
@@ -279,14 +279,14 @@ proptest! {
         let longest = lengths.iter().copied().fold(0.0, f64::max);
         for Told { share, estimate, left } in of_values(&lengths, values, slots).run(1.0) {
             let Some(Estimate { low, high, .. }) = estimate.filter(|_| share >= 0.1) else { continue };
-            // Reports come at whole seconds, ends too.
+            // Reports and ends come at whole seconds.
             let near = longest + 0.1 * left;
             let (low, high) = (low.as_secs_f64() - near, high.as_secs_f64() + near);
             prop_assert!((low..=high).contains(&left), "{share}: {left} not in {low}..{high}");
         }
     }
 
-    /// Where every value was seen and the lengths hang on it alone, the middle is right.
+    /// If every value was measured and determines the length, the middle is right.
     #[test]
     fn what_hangs_on_one_value_is_told_closely(
         lengths in prop::collection::vec(5.0..40.0_f64, 2..4),

@@ -16,7 +16,7 @@ fn gpus(count: u32) -> FreeResources {
     FreeResources::of(ResourceOffer { cpus: 100, gpus: count, memory_mb: None })
 }
 
-/// The GPUs that trials get that take these amounts, one after the other.
+/// Returns the GPUs of trials that take these amounts, one after the other.
 fn placed(count: u32, wanted: &[f64]) -> Vec<Option<Vec<u32>>> {
     let mut free = gpus(count);
     let mut place = |wanted: &f64| {
@@ -48,7 +48,7 @@ fn four_quarters_share_one_gpu_and_the_fifth_waits() {
 }
 
 #[test]
-fn a_share_never_spans_two_gpus_and_a_whole_one_is_never_shared() {
+fn shares_never_span_gpus_and_whole_gpus_are_never_shared() {
     assert_eq!(placed(2, &[0.6, 0.6, 0.6]), [Some(vec![0]), Some(vec![1]), None]);
     assert_eq!(placed(2, &[0.4, 1.0, 0.6]), [Some(vec![0]), Some(vec![1]), Some(vec![0])]);
     assert_eq!(placed(3, &[0.1, 2.0, 1.0]), [Some(vec![0]), Some(vec![1, 2]), None]);
@@ -66,11 +66,11 @@ fn memory_that_is_not_counted_keeps_nobody_waiting() {
 
 #[test]
 fn who_passes_a_waiting_trial_takes_nothing_that_it_waits_for() {
-    // It waits for a GPU: others may have the slots that it does not need.
+    // The trial waits for a GPU: others may have the slots that it does not need.
     let busy = FreeResources { gpus: vec![amount(0.5)], ..FreeResources::slots(4) };
     let beside = busy.without_reserved(&of(1, 1.0));
     assert_eq!(beside, FreeResources { gpus: vec![GpuAmount::NONE], ..FreeResources::slots(3) });
-    // It waits for slots: others have none of them, and not its GPU either.
+    // The trial waits for slots: others get no slot, and not its GPU either.
     let beside = FreeResources { cpus: 2, ..gpus(2) }.without_reserved(&of(3, 1.0));
     assert_eq!(
         beside,
@@ -92,7 +92,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// Trials come and go; at every moment the sums of what they have are exactly what is missing.
+    /// Trials come and go; the granted and the free amounts always add up exactly.
     #[test]
     fn no_worker_is_over_committed(
         offer in offer(),
@@ -127,7 +127,7 @@ proptest! {
         }
     }
 
-    /// Counting many trials at once gives what placing them one by one does.
+    /// Filling many trials at once gives the same as granting them one by one.
     #[test]
     fn many_are_counted_as_one_by_one(offer in offer(), wanted in resources(), most in 0..40u64) {
         let mut at_once = FreeResources::of(offer);

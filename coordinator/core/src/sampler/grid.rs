@@ -1,6 +1,6 @@
-//! Every point of a finite space once, the last declared parameter varying fastest.
+//! Grid search: every point of a finite space once, the last declared parameter varying fastest.
 //!
-//! Point k is decoded from k: O(axes), no list, no history.
+//! Point k is decoded from k in O(axes), without a list or a history.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use super::{Sampler, Suggestion};
 use crate::history::History;
 use crate::space::grid_index::GridIndex;
 
-/// The points of a space in order. Without numbers, as no checked file has it, there are none.
+/// The points of a finite space in order; none if the space is not finite, which a checked file
+/// never has.
 #[derive(Debug)]
 pub(crate) struct Grid(pub(crate) Option<Arc<GridIndex>>);
 

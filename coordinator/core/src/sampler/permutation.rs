@@ -1,8 +1,8 @@
-//! A random order of 0..n that is never written down: a Feistel cipher with round keys from the
-//! seed, and cycle walking (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
+//! A random permutation of 0..n that is computed, not stored: a Feistel cipher with round keys from
+//! the seed, and cycle walking (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
 //!
-//! The cipher permutes 0..4^h, the least such domain that holds n; a number at or above n is put
-//! through it again. O(1) memory, fewer than four passes a number on average.
+//! The cipher permutes 0..4^h, the smallest such domain that holds n. A result of n or more is
+//! encrypted again. It takes O(1) memory and on average fewer than four passes per number.
 
 use crate::rng::{Purpose, TrialRng};
 
@@ -17,21 +17,21 @@ pub(crate) struct Permutation {
 }
 
 impl Permutation {
-    /// The permutation of `0..len` that belongs to `seed`.
+    /// Creates the permutation of `0..len` for `seed`.
     pub(crate) fn new(len: u64, seed: u64) -> Self {
         let bits = u64::BITS - len.saturating_sub(1).leading_zeros();
         let mut rng = TrialRng::new(seed, Purpose::Sampler);
         Self { len, half_bits: bits.div_ceil(2), keys: std::array::from_fn(|_| rng.bits()) }
     }
 
-    /// Where `index` goes; `index` is less than `len`.
+    /// Returns the image of `index`, which is less than `len`.
     pub(crate) fn at(&self, index: u64) -> u64 {
         debug_assert!(index < self.len, "the permutation has {} elements", self.len);
         if self.len <= 1 {
             return 0;
         }
         let mut number = self.pass(index);
-        // Ends: the passes run through a cycle that holds `index`, which is below `len`.
+        // This terminates: the passes follow a cycle that contains `index`, which is below `len`.
         while number >= self.len {
             number = self.pass(number);
         }
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn orders_are_spread_evenly_over_seeds() {
-        // Which of six numbers comes first, and which last, over 6000 seeds: chi-square with five
-        // degrees of freedom, 0.1 % point 20.5.
+        // The first and the last of six numbers over 6000 seeds: chi-square with five degrees of
+        // freedom, 0.1 % point 20.5.
         for index in [0, 5] {
             let mut counts = [0u32; 6];
             for seed in 0..6000 {

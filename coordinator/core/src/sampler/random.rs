@@ -1,11 +1,11 @@
-//! Independent draws: each parameter by its distribution, conditions decided on the way, points
-//! that a constraint rejects drawn again (rejection sampling).
+//! Random search: independent draws of each parameter, with conditions decided on the way and
+//! rejected points drawn again (rejection sampling).
 //!
-//! No two points of a sweep are equal. In a finite space whose points are all equally likely that
-//! needs no memory: a random order of the grid (`ShuffledGrid`). Otherwise a point that was drawn
-//! before is drawn again (`Random` with `distinct`), and after many misses the unused points of a
-//! finite space are taken in order from a random place. Without history, both draw as if for the
-//! first time. One draw is O(axes).
+//! The points of a sweep are distinct. If all points of a finite space are equally likely, a random
+//! permutation of the grid suffices (`ShuffledGrid`). Otherwise repeated points are drawn again
+//! (`Random` with `distinct`); after many misses, the unused points of a finite space are taken in
+//! order from a random start. Without history, both begin at their first draw. One draw costs
+//! O(axes).
 
 use std::sync::Arc;
 
@@ -16,9 +16,8 @@ use crate::rng::TrialRng;
 use crate::space::grid_index::GridIndex;
 use crate::space::resolved_space::ResolvedSpace;
 
-/// How often a point of an infinite space is drawn before there is held to be none left. A sweep is
-/// refused if fewer than one draw in a thousand is admitted: then the chance to end here wrongly
-/// is about e^-100.
+/// The number of draws after which an infinite space counts as exhausted. A sweep is refused if
+/// fewer than one draw in a thousand is admitted, so the chance to end wrongly is about e^-100.
 const MAX_DRAWS: u64 = 100_000;
 
 /// A finite space in random order.
@@ -57,9 +56,9 @@ impl Sampler for ShuffledGrid {
 pub(crate) struct Random {
     pub(crate) axes: Arc<ResolvedSpace>,
     pub(crate) seed: u64,
-    /// Whether a point could come up twice, so that the history must be asked.
+    /// Whether a point could repeat, so that the history must be checked.
     pub(crate) distinct: bool,
-    /// The points, where they can be numbered.
+    /// The index of the points, if the space is finite.
     pub(crate) grid: Option<Arc<GridIndex>>,
 }
 
@@ -68,7 +67,7 @@ impl Sampler for Random {
         let mut rng = TrialRng::stream(self.seed, FIRST_STREAM.wrapping_add(index));
         let tries = if self.grid.is_some() { MAX_REDRAWS } else { MAX_DRAWS };
         for _ in 0..tries {
-            // Never 0, whose quantile in a normal distribution is infinite.
+            // Never 0, because the normal quantile of 0 is infinite.
             match self.axes.draw(|_| rng.unit().max(2f64.powi(-54))) {
                 Some(point) if !self.distinct || !history.contains(&point) => {
                     return Some(Suggestion::new(point));

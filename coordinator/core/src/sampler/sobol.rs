@@ -1,13 +1,13 @@
-//! A Sobol sequence with Owen scrambling: points that fill the space more evenly than random ones.
+//! Sobol search with Owen scrambling: points that fill the space more evenly than random ones.
 //!
 //! Sobol I M (1967), USSR Computational Mathematics and Mathematical Physics 7:86-112; scrambling by
 //! Burley B (2020), Practical hash-based Owen scrambling, Journal of Computer Graphics Techniques
-//! 9(4):1-20. Axis j is dimension j; every distribution is met by its quantiles. The sequence has
-//! 65,536 samples of 23 bits.
+//! 9(4):1-20. Axis j is dimension j, and values are quantiles of their distributions. The sequence
+//! has 65,536 samples of 23 bits.
 //!
-//! Samples that a constraint rejects or that repeat a point are skipped; the history says where the
-//! last one was found. What is left of a finite space after many misses is taken in order. Without
-//! history it begins at sample 0. One sample is O(axes).
+//! Samples that violate a constraint or repeat a point are skipped; the history tells where the
+//! last one was found. After many misses, the unused points of a finite space are taken in order.
+//! Without history, the sequence begins at sample 0. One sample costs O(axes).
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::space::Point;
 use crate::space::grid_index::GridIndex;
 use crate::space::resolved_space::ResolvedSpace;
 
-/// How many samples the sequence has.
+/// The length of the sequence.
 pub(crate) const SOBOL_SAMPLES: u64 = 1 << 16;
 
 /// Scrambled Sobol samples.
@@ -27,9 +27,9 @@ pub(crate) struct Sobol {
     axes: Arc<ResolvedSpace>,
     seed: u64,
     scramble: u32,
-    /// Whether a point could come up twice.
+    /// Whether a point could repeat.
     distinct: bool,
-    /// The points, where they can be numbered.
+    /// The index of the points, if the space is finite.
     grid: Option<Arc<GridIndex>>,
 }
 
@@ -47,11 +47,11 @@ impl Sobol {
 
     fn draw(&self, sample: u32) -> Option<Point> {
         self.axes.draw(|axis| {
-            // More dimensions than the sequence has go on with those of another scramble.
+            // Dimensions beyond those of the sequence use another scramble.
             let axis = u32::try_from(axis).unwrap_or(u32::MAX);
             let dimension = axis % sobol_burley::NUM_DIMENSIONS;
             let scramble = self.scramble.wrapping_add(axis / sobol_burley::NUM_DIMENSIONS);
-            // The middle of the cell of 2^-23, so never 0.
+            // The middle of a cell of size 2^-23, so never 0.
             f64::from(sobol_burley::sample(sample, dimension, scramble)) + 2f64.powi(-24)
         })
     }

@@ -1,4 +1,4 @@
-//! A point that a sampler chose.
+//! Suggestions of samplers.
 
 use std::sync::Arc;
 
@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::space::Point;
 
-/// A point that a sampler chose, with what the sampler wants to find in the history later.
+/// A point chosen by a sampler, with the data that the sampler needs in the history.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Suggestion {
     /// The point.
     pub point: Arc<Point>,
-    /// Where in its sequence of draws a sampler found it; the next search goes on behind.
+    /// The position of the point in the sampler's sequence of draws; the next search starts after
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draw: Option<u64>,
 }

@@ -1,8 +1,7 @@
-//! The JSON Schema of a sweep file: what lets an editor complete keys, explain them and mark
-//! mistakes while they are typed.
+//! The JSON Schema of a sweep file, for completion, documentation and checks in editors.
 //!
-//! Derived from the same structs as the checks of the file; descriptions are their documentation.
-//! It is looser than the checks, which know how the parts of a file depend on each other.
+//! It is derived from the same structs as the checks of the file, and their doc comments are the
+//! descriptions. It is looser than the checks, which know how parts of a file depend on each other.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -11,7 +10,7 @@ use super::workload::WorkloadSchema;
 use crate::spec::domain::{DISTRIBUTIONS, KEYS};
 use crate::spec::header;
 
-/// The JSON Schema of a sweep file.
+/// Builds the JSON Schema of sweep files.
 pub fn of(workload: &WorkloadSchema) -> Json {
     let mut schema = header::json_schema(workload);
     let trial = &workload.json;
@@ -34,7 +33,7 @@ pub fn of(workload: &WorkloadSchema) -> Json {
     schema
 }
 
-/// The mapping of all parameters: every field with a single value, by its dotted path.
+/// The schema of `parameters`: every single-valued field by its dotted path.
 fn parameters(trial: &Json) -> Json {
     let mut properties = Map::new();
     for (path, field) in leaves(trial, &trial["$defs"], "") {
@@ -59,7 +58,7 @@ fn parameters(trial: &Json) -> Json {
         );
     }
     json!({
-        "description": "The parameters of the sweep and what they take, in the order of the grid: \
+        "description": "The parameters of the sweep and their values, in the order of the grid: \
             the last one varies fastest. A name is the dotted path of a field; nested `parameters` \
             mean the same.",
         "type": "object",
@@ -74,7 +73,7 @@ fn parameters(trial: &Json) -> Json {
     })
 }
 
-/// The schemas of all fields with a single value, by dotted path.
+/// Returns the schemas of all single-valued fields by dotted path.
 fn leaves(object: &Json, defs: &Json, within: &str) -> Vec<(String, Json)> {
     let mut leaves = Vec::new();
     for (name, field) in object["properties"].as_object().into_iter().flatten() {
@@ -91,7 +90,7 @@ fn leaves(object: &Json, defs: &Json, within: &str) -> Vec<(String, Json)> {
     leaves
 }
 
-/// A field without its default, which a value in a list does not have.
+/// Removes the default of a field, which a value in a list does not have.
 fn without_default(field: &Json) -> Json {
     let mut field = field.clone();
     if let Some(object) = field.as_object_mut() {
@@ -102,12 +101,12 @@ fn without_default(field: &Json) -> Json {
     field
 }
 
-/// The declaration of one parameter.
+/// The schema of one parameter.
 fn parameter() -> Json {
     let properties: Map<String, Json> =
         KEYS.iter().map(|key| ((*key).to_owned(), parameter_key(key))).collect();
     json!({
-        "description": "What a parameter takes. Without `distribution`, `value` is a constant, \
+        "description": "The values of a parameter. Without `distribution`, `value` is a constant, \
             `values` are tried one by one, two whole bounds mean `int_uniform` and any others \
             `uniform`.",
         "type": "object",
@@ -125,17 +124,17 @@ fn parameter_key(key: &str) -> Json {
             json!({"description": "The values, each once.", "type": "array", "minItems": 1})
         }
         "probabilities" => json!({
-            "description": "How likely each value is; they sum to 1.",
+            "description": "The probability of each value; they sum to 1.",
             "type": "array",
             "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         }),
         "distribution" => json!({
-            "description": "How values are drawn. The bounds of `log_uniform` are exponents of e, \
+            "description": "The distribution of the values. The bounds of `log_uniform` are exponents of e, \
                 all others are values. Those with `q` take multiples of it, within the bounds.",
             "enum": distributions,
         }),
-        "min" => number("The least value."),
-        "max" => number("The greatest value; whole ranges include it."),
+        "min" => number("The smallest value."),
+        "max" => number("The largest value; ranges of integers include it."),
         "q" => json!({
             "description": "The step of `q_uniform` and `q_log_uniform_values`, 1 if not given.",
             "type": "number",
@@ -151,8 +150,9 @@ fn parameter_key(key: &str) -> Json {
             "exclusiveMinimum": 0,
         }),
         _ => json!({
-            "description": "When the parameter exists: each field named here has the value, or one \
-                of the values. Elsewhere its field keeps its fixed value or its default.",
+            "description": "The conditions under which the parameter exists: each field named here \
+                has the value, or one of the values. Elsewhere its field keeps its fixed value or \
+                its default.",
             "type": "object",
         }),
     }
@@ -169,7 +169,7 @@ fn zip() -> Json {
 fn constraints(workload: &WorkloadSchema) -> Json {
     let example = workload.words.examples.constraint;
     let description = format!(
-        "What holds at every point, such as `{example}`: `and`, `or`, `not`, comparisons, \
+        "Conditions that hold at every point, such as `{example}`: `and`, `or`, `not`, comparisons, \
          `+ - * / % **`, `in [...]`, names of parameters and other fields. Where a parameter does \
          not exist, a constraint that mentions it holds."
     );
@@ -182,8 +182,8 @@ fn constraints(workload: &WorkloadSchema) -> Json {
 
 fn replicates() -> Json {
     json!({
-        "description": "How often every point is run: a number of seeds counted up from `seed`, or \
-            the seeds.",
+        "description": "The seeds of every point: a number of seeds counted up from `seed`, or a \
+            list of seeds.",
         "type": ["integer", "object"],
         "minimum": 1,
         "properties": {

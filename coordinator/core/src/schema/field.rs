@@ -1,89 +1,90 @@
 //! Fields of a configuration as data: names, types, ranges, documentation and the kinds that use
-//! them, read from the JSON Schema that is derived from structs.
+//! them, read from the JSON Schema of structs.
 //!
-//! No field is written down a second time: whatever checks or explains a file walks this tree. It
-//! knows the subset of JSON Schema that our structs produce; a test finds a field outside of it.
+//! Fields are declared only in the structs; checks and messages walk this tree. It supports the
+//! subset of JSON Schema that the structs produce; a test finds fields outside of it.
 
 use std::fmt;
 
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value as Json;
 
-/// A mapping with named fields, in alphabetical order.
+/// The schema of a mapping with named fields, in alphabetical order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectSchema {
     /// The fields by name.
     pub fields: Vec<(String, FieldSchema)>,
-    /// True if other fields than these may be there, of which nothing is known.
+    /// Whether other fields are allowed, about which nothing is known.
     pub is_open: bool,
 }
 
-/// One field: what it may hold and what it means.
+/// The schema of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldSchema {
-    /// The documentation of the field.
+    /// The documentation.
     pub docs: String,
-    /// What it holds.
+    /// The type.
     pub ty: FieldType,
     /// Whether `null` stands for "not given".
     pub nullable: bool,
-    /// Whether it has no default.
+    /// Whether the field has no default.
     pub required: bool,
-    /// What holds where it is not given.
+    /// The default.
     pub default: Json,
-    /// Whether a configuration that does not give it leaves it out instead of having its default. Fields
-    /// are that come later, so that configurations and rows of earlier sweeps stay as they are.
+    /// Whether a configuration omits the field, instead of having the default, where it is not
+    /// given. New fields are optional in this sense, so that configurations and rows of earlier
+    /// sweeps do not change.
     pub is_optional: bool,
-    /// The values of the neighbouring field `kind` that use this field; all of them if `None`.
+    /// The values of the neighbouring field `kind` that use this field; `None` means all of them.
     pub kinds: Option<Vec<String>>,
 }
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldType {
     /// A mapping.
     Object(ObjectSchema),
     /// A list.
     List {
-        /// The field that each item is like.
+        /// The schema of each item.
         item: Box<FieldSchema>,
-        /// The fewest items.
+        /// The smallest number of items.
         min: u64,
     },
-    /// A truth value.
+    /// A boolean.
     Bool,
-    /// A whole number.
+    /// An integer.
     Integer {
-        /// The least one.
+        /// The smallest value.
         min: i128,
-        /// The greatest one.
+        /// The largest value.
         max: i128,
     },
-    /// A number.
+    /// A number in a range.
     Number(NumberRange),
     /// A text.
     Text,
     /// One of these texts.
     Choice(Vec<String>),
-    /// Checked elsewhere.
+    /// Any value; checked elsewhere.
     Any,
 }
 
-/// The numbers that a field accepts.
+/// The range of numbers that a field accepts.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct NumberRange {
-    /// The least one.
+    /// The smallest value.
     pub min: Option<f64>,
-    /// All are greater than this.
+    /// The exclusive lower bound.
     pub above: Option<f64>,
-    /// The greatest one.
+    /// The largest value.
     pub max: Option<f64>,
-    /// All are less than this.
+    /// The exclusive upper bound.
     pub below: Option<f64>,
 }
 
 impl NumberRange {
-    /// Whether `x` is in the range. NaN and infinities never are.
+    /// Whether `x` is finite and in the range.
     pub fn contains(&self, x: f64) -> bool {
         x.is_finite()
             && self.min.is_none_or(|min| x >= min)
@@ -93,7 +94,7 @@ impl NumberRange {
     }
 }
 
-/// The path of the field whose value decides which of the neighbours of `path` are used.
+/// Returns the path of the `kind` field that decides whether the field at `path` is used.
 pub fn kind_path(path: &str) -> String {
     match path.rsplit_once('.') {
         Some((parent, _)) => format!("{parent}.kind"),
@@ -101,18 +102,18 @@ pub fn kind_path(path: &str) -> String {
     }
 }
 
-/// The value at a dotted path of a configuration.
+/// Returns the value at a dotted path of a configuration.
 pub fn value_at<'a>(config: &'a Json, path: &str) -> Option<&'a Json> {
     path.split('.').try_fold(config, |config, name| config.get(name))
 }
 
 impl ObjectSchema {
-    /// The fields of the struct `T`.
+    /// Returns the schema of the struct `T`.
     pub fn of<T: JsonSchema>() -> Self {
         Self::from_json(&schema_for!(T).to_value())
     }
 
-    /// The fields of a struct by its JSON Schema, of which the subset is known that structs give.
+    /// Reads the JSON Schema of a struct.
     pub fn from_json(schema: &Json) -> Self {
         Self::read(schema, &schema["$defs"])
     }
@@ -128,12 +129,12 @@ impl ObjectSchema {
         Self { fields, is_open: false }
     }
 
-    /// The field called `name`.
+    /// Returns the field called `name`.
     pub fn get(&self, name: &str) -> Option<&FieldSchema> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, field)| field)
     }
 
-    /// The field at a dotted path.
+    /// Returns the field at a dotted path.
     pub fn at(&self, path: &str) -> Option<&FieldSchema> {
         let Some((name, rest)) = path.split_once('.') else {
             return self.get(path);
@@ -144,12 +145,12 @@ impl ObjectSchema {
         }
     }
 
-    /// The names of all fields.
+    /// Returns the names of all fields.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Every field that holds a single value, with its dotted path.
+    /// Returns every single-valued field with its dotted path.
     pub fn leaves(&self) -> Vec<(String, &FieldSchema)> {
         let mut leaves = Vec::new();
         for (name, field) in &self.fields {
@@ -168,7 +169,7 @@ impl ObjectSchema {
 
 impl FieldSchema {
     fn read(schema: &Json, defs: &Json) -> Self {
-        // An optional struct is `anyOf` the struct and null.
+        // An optional struct is `anyOf` of the struct and null.
         let some = schema["anyOf"].as_array().and_then(|any| any.first()).unwrap_or(schema);
         let target = match some["$ref"].as_str() {
             Some(reference) => &defs[reference.trim_start_matches("#/$defs/")],
@@ -186,7 +187,7 @@ impl FieldSchema {
         }
     }
 
-    /// Whether a trial whose neighbouring field `kind` is `kind` uses this field.
+    /// Whether a trial with this value of the neighbouring field `kind` uses the field.
     pub fn is_used_by(&self, kind: &str) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|known| known == kind))
     }
@@ -227,7 +228,7 @@ impl FieldType {
     }
 }
 
-/// The smallest and largest integer of a format name of JSON Schema, such as `uint32`.
+/// Returns the integer range of a JSON Schema format such as `uint32`.
 fn integer_format(format: &str) -> (i128, i128) {
     let (min, bits) = match format.strip_prefix("uint") {
         Some(bits) => (0, bits),
@@ -237,7 +238,7 @@ fn integer_format(format: &str) -> (i128, i128) {
     if min == 0 { (0, (1 << bits) - 1) } else { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) }
 }
 
-/// A string or a list of strings.
+/// Reads a string or a list of strings.
 fn strings(json: &Json) -> Option<Vec<String>> {
     match json {
         Json::String(text) => Some(vec![text.clone()]),
@@ -246,7 +247,7 @@ fn strings(json: &Json) -> Option<Vec<String>> {
     }
 }
 
-/// Names in backticks, separated by commas, the last one by `last` (`or`, `and`).
+/// Joins names in backticks with commas; `last` is the word before the last name (`or`, `and`).
 pub fn names<T: AsRef<str>>(names: &[T], last: &str) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
     match quoted.as_slice() {
@@ -256,7 +257,7 @@ pub fn names<T: AsRef<str>>(names: &[T], last: &str) -> String {
     }
 }
 
-/// What the field wants, to follow "must be".
+/// Formats the type to follow "must be".
 impl fmt::Display for FieldType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,5 +1,5 @@
-//! Whole configurations: what a file and a point give, with the defaults of the schema for the
-//! rest, every number in the one form that its field has.
+//! Resolving configurations: the given values with the defaults of the schema, every number in the
+//! form of its field.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value as Json};
 use super::field::{FieldSchema, FieldType, ObjectSchema};
 use super::workload::WorkloadSchema;
 
-/// A value does not fit its field.
+/// A value that does not fit its field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{path}` must be {wanted}, not `{found}`")]
 pub struct FieldMismatch {
@@ -18,12 +18,12 @@ pub struct FieldMismatch {
 }
 
 impl WorkloadSchema {
-    /// The whole configuration of what is `given`, all defaults included.
+    /// Completes a configuration with all defaults.
     pub fn fill(&self, given: &Json) -> Result<Json, FieldMismatch> {
         object("", given, &self.fields)
     }
 
-    /// The whole configuration of what is `given`, without the fields that its kinds do not use.
+    /// Completes a configuration, without the fields that its kinds do not use.
     pub fn resolve(&self, given: &Json) -> Result<Json, FieldMismatch> {
         let mut config = self.fill(given)?;
         drop_unused(&mut config, &self.fields);

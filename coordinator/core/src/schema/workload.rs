@@ -1,4 +1,4 @@
-//! The schema of a workload as a whole, and the set of those that a program knows.
+//! The schema of a workload, and the registry of workloads.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::needs::Need;
 use crate::resources::{GpuAmount, Resources};
 use crate::suggest::Aliases;
 
-/// Description of the trials of a workload, as far as sweeps need to know.
+/// The schema of a workload: what sweeps need to know about its trials.
 #[derive(Debug)]
 pub struct WorkloadSchema {
     /// The name of the workload.
@@ -28,38 +28,38 @@ pub struct WorkloadSchema {
     pub metrics: Vec<MetricField>,
     /// The objective of a sweep that names none.
     pub objective: Objective,
-    /// Words for messages.
+    /// The words for messages.
     pub words: Vocabulary,
-    /// Rules that the fields alone do not say.
+    /// The rules beyond the fields.
     pub rules: Box<dyn WorkloadRules>,
 }
 
 /// A metric that trials report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricField {
-    /// Its name.
+    /// The name.
     pub name: MetricName,
     /// The documentation, as a sentence.
     pub docs: Cow<'static, str>,
-    /// True if larger values are better, as far as one can tell.
+    /// Whether larger values are better by default.
     pub rises: bool,
 }
 
-/// Words of a workload for messages about sweep files.
+/// The vocabulary of a workload for messages about sweep files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Vocabulary {
-    /// Words of other tools and the field or metric that each stands for.
+    /// Words of other tools, each with the field or metric that it stands for.
     pub aliases: Aliases,
-    /// Keys of other tools at the top level of a file, and what to do about them.
+    /// Top-level keys of other tools, each with a remedy.
     pub foreign_keys: &'static [(&'static str, &'static str)],
-    /// Names of fields that a number stands for where a mapping is expected; the first that takes
-    /// it.
+    /// Names of fields that a number may stand for where a mapping is expected, in order of
+    /// preference.
     pub numbers: &'static [&'static str],
-    /// Examples in remedies.
+    /// The examples in remedies.
     pub examples: RemedyExamples,
 }
 
-/// Examples in remedies, in terms of the workload.
+/// Examples in remedies, in the terms of the workload.
 #[derive(Debug, Clone, Copy)]
 pub struct RemedyExamples {
     /// A path, such as `optimizer.lr`.
@@ -70,7 +70,7 @@ pub struct RemedyExamples {
     pub condition: &'static str,
     /// A constraint, such as `batch <= size`.
     pub constraint: &'static str,
-    /// Parameters that step together, such as `[size, batch]`.
+    /// Zipped parameters, such as `[size, batch]`.
     pub group: &'static str,
 }
 
@@ -86,16 +86,16 @@ impl Default for RemedyExamples {
     }
 }
 
-/// Rules of a workload that its fields alone do not say.
+/// Rules of a workload that its fields do not express.
 pub trait WorkloadRules: fmt::Debug + Send + Sync {
-    /// Finds fields of a whole configuration that contradict each other.
+    /// Returns the contradictions between fields of a whole configuration.
     fn problems(&self, config: &Json) -> Vec<FieldConflict>;
 
-    /// Lists what a trial of a whole configuration needs of its worker, besides its resources.
+    /// Returns the needs of a trial, besides its resources.
     fn needs(&self, config: &Json) -> Vec<Need>;
 
-    /// The resources that a trial of a whole configuration takes of its worker: the fields
-    /// `resources.threads` and `resources.gpus`, unless the workload knows better.
+    /// Returns the resources of a trial: by default the fields `resources.threads` and
+    /// `resources.gpus`.
     fn resources(&self, config: &Json) -> Resources {
         let given = &config["resources"];
         let cpus = given["threads"].as_u64().and_then(|threads| u32::try_from(threads).ok());
@@ -103,11 +103,11 @@ pub trait WorkloadRules: fmt::Debug + Send + Sync {
         Resources { gpus: gpus.unwrap_or_default(), ..Resources::cpus(cpus.unwrap_or(1)) }
     }
 
-    /// Lists the fields on which needs and resources depend.
+    /// Returns the fields on which needs and resources depend.
     fn need_fields(&self) -> &'static [&'static str];
 }
 
-/// The rules of a workload that has none: trials need a disk.
+/// The rules of a workload without rules of its own: its trials need a disk.
 #[derive(Debug, Clone, Copy)]
 pub struct NoRules;
 
@@ -125,19 +125,19 @@ impl WorkloadRules for NoRules {
     }
 }
 
-/// Fields that contradict each other.
+/// A contradiction between fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldConflict {
-    /// Dotted paths of the fields involved, the one to change first.
+    /// The dotted paths of the fields, the one to change first.
     pub paths: Vec<String>,
-    /// Fault, as a sentence.
+    /// The message, as a sentence.
     pub message: String,
-    /// Remedy.
+    /// The remedy.
     pub help: String,
 }
 
 impl FieldConflict {
-    /// A problem of the fields at `paths`.
+    /// Creates a contradiction between the fields at `paths`.
     pub fn new(paths: &[&str], message: impl Into<String>, help: impl Into<String>) -> Self {
         let paths = paths.iter().map(|&path| path.to_owned()).collect();
         Self { paths, message: message.into(), help: help.into() }
@@ -145,7 +145,7 @@ impl FieldConflict {
 }
 
 impl WorkloadSchema {
-    /// The schema of configurations that are structs `T`, without words and rules.
+    /// Creates the schema for configurations of type `T`, without vocabulary and rules.
     pub fn of<T: JsonSchema>(
         workload: WorkloadName,
         metrics: Vec<MetricField>,
@@ -162,8 +162,8 @@ impl WorkloadSchema {
         }
     }
 
-    /// The schema of a workload of which this program knows the name alone: its sweeps can be
-    /// looked at, and configurations are what their files say.
+    /// Creates the schema of an unknown workload. Its sweeps can be shown, and any configuration is
+    /// accepted.
     pub fn unknown(workload: WorkloadName) -> Self {
         let name = MetricName::of("loss");
         Self {
@@ -177,12 +177,12 @@ impl WorkloadSchema {
         }
     }
 
-    /// The metric called `name`.
+    /// Returns the metric called `name`.
     pub fn metric(&self, name: &MetricName) -> Option<&MetricField> {
         self.metrics.iter().find(|metric| metric.name == *name)
     }
 
-    /// The needs of a trial of a whole configuration, its resources included.
+    /// Returns the needs of a trial, its resources included.
     pub fn needs(&self, config: &Json) -> Vec<Need> {
         let Resources { cpus, gpus, memory_mb } = self.rules.resources(config);
         let mut needs = self.rules.needs(config);
@@ -196,8 +196,7 @@ impl WorkloadSchema {
         needs
     }
 
-    /// Tells if the value of the field at `path`, or of a field within it, changes what a trial
-    /// needs.
+    /// Whether the field at `path`, or one within it, affects the needs of a trial.
     pub fn decides_needs(&self, path: &str) -> bool {
         let is_within = |field: &&str| {
             field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -206,12 +205,12 @@ impl WorkloadSchema {
     }
 }
 
-/// The workloads that a program knows; clones share them.
+/// The workloads known to a program; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct WorkloadRegistry(Arc<BTreeMap<WorkloadName, Arc<WorkloadSchema>>>, Option<WorkloadName>);
 
 impl WorkloadRegistry {
-    /// The workloads of these schemas; the first one is that of files that name none.
+    /// Creates a registry; the first schema is the default for files that name no workload.
     pub fn new(schemas: impl IntoIterator<Item = WorkloadSchema>) -> Self {
         let schemas: Vec<Arc<WorkloadSchema>> = schemas.into_iter().map(Arc::new).collect();
         let default = schemas.first().map(|schema| schema.workload.clone());
@@ -219,29 +218,29 @@ impl WorkloadRegistry {
         Self(Arc::new(named.collect()), default)
     }
 
-    /// The schema of the workload called `name`, if it is known.
+    /// Returns the schema of the workload called `name`, if it is known.
     pub fn get(&self, name: &WorkloadName) -> Option<&Arc<WorkloadSchema>> {
         self.0.get(name)
     }
 
-    /// The schema of sweep files that name no workload.
+    /// Returns the schema for sweep files that name no workload.
     pub fn default_schema(&self) -> Option<&Arc<WorkloadSchema>> {
         self.get(self.1.as_ref()?)
     }
 
-    /// The schema of the workload called `name`, which need not be known.
+    /// Returns the schema of the workload called `name`, or that of an unknown workload.
     pub fn schema(&self, name: &WorkloadName) -> Arc<WorkloadSchema> {
         let unknown = || Arc::new(WorkloadSchema::unknown(name.clone()));
         self.get(name).map_or_else(unknown, Arc::clone)
     }
 
-    /// The names of all.
+    /// Returns the names of all workloads.
     pub fn names(&self) -> impl Iterator<Item = &WorkloadName> {
         self.0.keys()
     }
 }
 
-/// Two sets are equal if they have the same names.
+/// Registries are equal if they have the same names.
 impl PartialEq for WorkloadRegistry {
     fn eq(&self, other: &Self) -> bool {
         self.names().eq(other.names())

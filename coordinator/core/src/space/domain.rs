@@ -1,8 +1,8 @@
-//! The values that one parameter takes: how many, which, and how likely.
+//! Domains of parameters: their values and distributions.
 //!
-//! Finite domains number their values from 0 (their *rows*) and never list them; every domain turns
-//! a number in (0, 1) into a value by its inverse distribution function, which serves random and
-//! Sobol sampling alike.
+//! A finite domain numbers its values from 0 (its *rows*) without listing them. Every domain maps a
+//! number in (0, 1) to a value by its quantile function, which serves random and Sobol search
+//! alike.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use serde_json::Value as Json;
 use super::expression::Operand;
 use super::normal;
 
-/// The values of a parameter, by the names that W&B gives to distributions.
+/// The values of a parameter; distributions have W&B's names.
 ///
 /// Distributions with `q` take multiples of `q`, as in W&B, but only those in `[min, max]` (W&B
-/// drops or exceeds the ends); those of `q_uniform` are equally likely (rounding, as W&B does, would
-/// halve the ends).
+/// drops or exceeds the ends). Those of `q_uniform` are equally likely; rounding, as W&B does,
+/// would halve the ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "distribution", rename_all = "snake_case")]
 pub enum Domain {
-    /// One value.
+    /// A single value.
     Constant {
         /// The value.
         value: Json,
@@ -29,63 +29,63 @@ pub enum Domain {
     Categorical {
         /// The values.
         values: Vec<Json>,
-        /// How likely each value is, if not equally; positive, summing to 1.
+        /// The probabilities of the values, if they differ; positive, summing to 1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         probabilities: Option<Vec<f64>>,
     },
-    /// Whole numbers, both ends included, equally likely.
+    /// Integers from `min` to `max`, equally likely.
     IntUniform {
-        /// The least.
+        /// The smallest value.
         min: i64,
-        /// The greatest.
+        /// The largest value.
         max: i64,
     },
-    /// Numbers, equally likely.
+    /// Uniformly distributed numbers.
     Uniform {
-        /// The least.
+        /// The lower bound.
         min: f64,
-        /// The greatest.
+        /// The upper bound.
         max: f64,
     },
     /// Multiples of `q`, equally likely.
     QUniform {
-        /// No multiple is less than this.
+        /// The lower bound.
         min: f64,
-        /// No multiple is greater than this.
+        /// The upper bound.
         max: f64,
         /// The distance between values.
         q: f64,
-        /// Whether the field takes whole numbers.
+        /// Whether the field takes integers.
         #[serde(default)]
         whole: bool,
     },
-    /// Numbers whose logarithm is uniform.
+    /// Numbers with a uniformly distributed logarithm.
     LogUniformValues {
-        /// The least, positive.
+        /// The lower bound, positive.
         min: f64,
-        /// The greatest.
+        /// The upper bound.
         max: f64,
     },
-    /// Numbers whose logarithm is uniform, rounded to a multiple of `q`.
+    /// Numbers with a uniformly distributed logarithm, rounded to multiples of `q`.
     QLogUniformValues {
-        /// No multiple is less than this; positive.
+        /// The lower bound, positive.
         min: f64,
-        /// No multiple is greater than this.
+        /// The upper bound.
         max: f64,
         /// The distance between values.
         q: f64,
-        /// Whether the field takes whole numbers.
+        /// Whether the field takes integers.
         #[serde(default)]
         whole: bool,
     },
-    /// Normal numbers.
+    /// Normally distributed numbers.
     Normal {
         /// The mean.
         mu: f64,
         /// The standard deviation.
         sigma: f64,
     },
-    /// Numbers whose natural logarithm is normal.
+    /// Numbers with a normally distributed natural logarithm.
     LogNormal {
         /// The mean of the logarithm.
         mu: f64,
@@ -94,7 +94,7 @@ pub enum Domain {
     },
 }
 
-/// The values as people read them: `small, large` or `log_uniform_values 0.0001 to 0.01`.
+/// Formats the values for users: `small, large` or `log_uniform_values 0.0001 to 0.01`.
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -120,15 +120,15 @@ impl fmt::Display for Domain {
     }
 }
 
-/// A value without quotes.
+/// Returns a value without quotes.
 fn plain(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What an axis of a space has at a point.
+/// The choice on one axis of a space at a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum AxisPick {
-    /// Nothing: the parameters of the axis do not exist there.
+    /// The parameters of the axis do not exist there.
     Inactive,
     /// A row of a finite domain.
     Row(u64),
@@ -137,7 +137,7 @@ pub(crate) enum AxisPick {
 }
 
 impl Domain {
-    /// How many values there are; `None` for a continuum.
+    /// Returns the number of values; `None` for a continuum.
     pub fn size(&self) -> Option<u64> {
         match self {
             Self::Constant { .. } => Some(1),
@@ -153,7 +153,7 @@ impl Domain {
         }
     }
 
-    /// The greatest number among the values, if there is one.
+    /// Returns the largest number among the values, if there is one.
     pub fn max(&self) -> Option<f64> {
         match self {
             Self::Constant { value } => value.as_f64(),
@@ -179,7 +179,7 @@ impl Domain {
         }
     }
 
-    /// The value in a row below [`Self::size`].
+    /// Returns the value in a row below [`Self::size`].
     pub(crate) fn value(&self, row: u64) -> Json {
         match self {
             Self::Constant { value } => value.clone(),
@@ -195,7 +195,7 @@ impl Domain {
         }
     }
 
-    /// The value in a row, for a constraint; nothing if it is null.
+    /// Returns the value in a row as an operand of a constraint; none for null.
     pub(crate) fn operand(&self, row: u64) -> Option<Operand<'_>> {
         match self {
             Self::Constant { value } => operand(value),
@@ -209,7 +209,7 @@ impl Domain {
         }
     }
 
-    /// The row that holds `value`, if there is one.
+    /// Returns the row of `value`, if there is one.
     pub(crate) fn row_of(&self, value: &Json) -> Option<u64> {
         match self {
             Self::Constant { value: only } => (only == value).then_some(0),
@@ -224,7 +224,7 @@ impl Domain {
         }
     }
 
-    /// The value below which a share `u` of all draws falls, 0 < u < 1.
+    /// Returns the quantile at `u`, 0 < u < 1.
     pub(crate) fn quantile(&self, u: f64) -> AxisPick {
         match self {
             Self::Categorical { values, probabilities: Some(probabilities) } => {
@@ -259,7 +259,7 @@ impl Domain {
     }
 }
 
-/// A row out of `size`, all equally likely.
+/// Returns a row of `size` equally likely ones.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -269,7 +269,7 @@ fn even_row(size: u64, u: f64) -> u64 {
     ((u * size as f64) as u64).min(size.saturating_sub(1))
 }
 
-/// The row whose cumulated probability is the first above `u`.
+/// Returns the first row whose cumulative probability exceeds `u`.
 fn weighted_row(probabilities: &[f64], u: f64) -> u64 {
     let mut sum = 0.0;
     let row = probabilities.iter().position(|probability| {
@@ -283,7 +283,7 @@ fn log_uniform(min: f64, max: f64, u: f64) -> f64 {
     (min.ln() + u * (max.ln() - min.ln())).exp().clamp(min, max)
 }
 
-/// A number as JSON, as an integer where the field wants one.
+/// Returns a number as JSON, as an integer if the field takes integers.
 fn number(x: f64, is_whole: bool) -> Json {
     match whole(x) {
         Some(x) if is_whole => Json::from(x),
@@ -291,14 +291,14 @@ fn number(x: f64, is_whole: bool) -> Json {
     }
 }
 
-/// `x` as an integer, if it is one that a float holds exactly.
+/// Returns `x` as an integer, if a float represents it exactly.
 pub(crate) fn whole(x: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     #[expect(clippy::cast_possible_truncation, reason = "the number is whole and small enough")]
     (x.fract() == 0.0 && x.abs() <= EXACT).then_some(x as i64)
 }
 
-/// A value of a configuration in a constraint; null and lists have none.
+/// Returns a value of a configuration as an operand of a constraint; none for null and lists.
 pub(crate) fn operand(value: &Json) -> Option<Operand<'_>> {
     match value {
         Json::Number(number) => number.as_f64().map(Operand::Number),
@@ -313,8 +313,8 @@ pub(crate) fn operand(value: &Json) -> Option<Operand<'_>> {
 struct MultiplesOfQ {
     first: f64,
     last: f64,
-    /// `q` as a fraction of a whole number and a power of ten, if it is one: so the third step of
-    /// 0.1 is 0.3 and not 0.30000000000000004.
+    /// `q` as a fraction of an integer and a power of ten, if possible, so that the third multiple
+    /// of 0.1 is 0.3 and not 0.30000000000000004.
     q: (f64, f64),
 }
 
@@ -322,7 +322,7 @@ struct MultiplesOfQ {
 impl MultiplesOfQ {
     fn new(min: f64, max: f64, q: f64) -> Self {
         let (low, high) = (min / q, max / q);
-        // An end that is a multiple of `q` counts even if the division is off by a rounding.
+        // A bound that is a multiple of `q` counts even if the division has a rounding error.
         let near = |x: f64| (x - x.round()).abs() <= 1e-9 * x.abs().max(1.0);
         let first = if near(low) { low.round() } else { low.ceil() };
         let last = if near(high) { high.round() } else { high.floor() };
@@ -426,7 +426,8 @@ mod tests {
         for (u, expected) in [(1e-9, 0), (0.26, 1), (0.74, 2), (1.0 - 1e-9, 3)] {
             assert_eq!(row(&whole, u), AxisPick::Row(expected), "{u}");
         }
-        // Rounded, then kept inside: 1.4 becomes 1 and 7.6, the multiple above the end, becomes 7.
+        // Rounded, then clamped: 1.4 becomes 1, and 7.6, whose multiple exceeds the bound, becomes
+        // 7.
         let log = Domain::QLogUniformValues { min: 1.0, max: 7.7, q: 1.0, whole: true };
         let share = |x: f64| x.ln() / 7.7f64.ln();
         for (x, expected) in [(1.4, 1), (1.6, 2), (6.4, 6), (7.6, 7)] {

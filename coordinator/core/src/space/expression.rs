@@ -1,7 +1,7 @@
 //! Constraints: boolean expressions over the parameters of a sweep.
 //!
-//! A constraint is kept as its text, so that a journal stays readable; equal meaning up to spaces
-//! and quotes gives equal text. Parsing needs no space; what a name stands for is bound later.
+//! A constraint is stored as text, so that a journal stays readable. Texts that differ only in
+//! spaces and quotes are stored as the same text. Parsing needs no space; names are resolved later.
 
 mod lexer;
 mod parser;
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use types::{NameType, ValueType};
 
-/// A condition that every point of a space fulfils, such as `batch <= size`.
+/// A condition that holds at every point of a space, such as `batch <= size`.
 ///
-/// Where a parameter that it mentions does not exist or is null, a constraint holds.
+/// A constraint holds wherever a parameter in it does not exist or is null.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Constraint {
@@ -25,25 +25,25 @@ pub struct Constraint {
 }
 
 impl Constraint {
-    /// Parses a constraint. Names are dotted paths; whether they exist is not known here.
+    /// Parses a constraint. Names are dotted paths, and need not exist.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let tokens = lexer::tokens(text)?;
         let (root, names) = parser::parse(&tokens, text.len())?;
         Ok(Self { text: lexer::canonical(&tokens), names, root })
     }
 
-    /// The text of the constraint, with spaces and quotes in one way.
+    /// Returns the text with normalised spaces and quotes.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The names that it mentions, each once.
+    /// Returns the names in it, each once.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Every mistake in the types of the expression; `lookup` says what a name stands for, or why it
-    /// stands for nothing unless that is known.
+    /// Returns every type error of the expression. `lookup` returns the type of a name, or an
+    /// error; no error if it was reported before.
     pub(crate) fn check(
         &self,
         lookup: &dyn Fn(&str) -> Result<NameType, Option<UnknownName>>,
@@ -51,8 +51,7 @@ impl Constraint {
         types::check(&self.root, &self.names, lookup)
     }
 
-    /// Whether the constraint holds where its names have these values, in the order of
-    /// [`Self::names`].
+    /// Evaluates the constraint for the values of its names, in the order of [`Self::names`].
     pub(crate) fn holds(&self, values: &[Operand<'_>]) -> bool {
         matches!(self.root.value(values), Operand::Bool(true))
     }
@@ -78,15 +77,15 @@ impl From<Constraint> for String {
     }
 }
 
-/// A mistake in the text of a constraint.
+/// An error in the text of a constraint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
-    /// Where, in bytes of the text.
+    /// The position, in bytes of the text.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The message.
     pub message: String,
-    /// What to write instead.
+    /// The remedy.
     pub help: Option<String>,
 }
 
@@ -101,7 +100,7 @@ impl Error {
     }
 }
 
-/// Why a name stands for nothing, and what to write instead.
+/// The reason why a name is unknown, and the remedy.
 pub(crate) struct UnknownName {
     pub(crate) message: String,
     pub(crate) help: Option<String>,
@@ -126,12 +125,12 @@ enum Node {
     Number(f64),
     Text(String),
     Bool(bool),
-    /// A position in the names of the constraint.
+    /// An index into the names of the constraint.
     Name(usize),
     Not(Box<Expr>),
     Negate(Box<Expr>),
     Binary(Box<Expr>, Operator, Box<Expr>),
-    /// Whether an item is in a list, or is not if the flag is set.
+    /// A membership test, negated if the flag is set.
     In(Box<Expr>, Vec<Expr>, bool),
 }
 
@@ -149,14 +148,14 @@ enum Operator {
     Subtract,
     Multiply,
     Divide,
-    /// As in Python: the sign is that of the divisor.
+    /// As in Python: the result has the sign of the divisor.
     Remainder,
     Power,
 }
 
 impl Expr {
-    /// The value of a checked expression. Types are right after [`Constraint::check`]; an
-    /// unchecked one of wrong types is false.
+    /// Evaluates a checked expression. After [`Constraint::check`] the types are right; an
+    /// unchecked expression of wrong types is false.
     fn value<'a>(&'a self, values: &[Operand<'a>]) -> Operand<'a> {
         match &self.node {
             Node::Number(x) => Operand::Number(*x),

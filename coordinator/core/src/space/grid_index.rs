@@ -1,12 +1,12 @@
-//! The points of a finite space, counted exactly and numbered without being listed.
+//! An index of the points of a finite space, counted exactly and numbered without being listed.
 //!
-//! `count(i, frontier)` is the number of ways to complete a point from axis i on, given the axes
-//! that later conditions and constraints still look at. An axis at which nothing looks multiplies;
-//! any other is summed over, once per frontier. Point k is found by walking down the axes and
-//! subtracting counts, so the last axis varies fastest.
+//! `count(i, frontier)` is the number of ways to complete a point from axis i on, given the earlier
+//! axes on which later conditions and constraints depend. An axis without dependents multiplies the
+//! count; any other is summed over, once per frontier. Point k is found by walking down the axes
+//! and subtracting counts, so the last axis varies fastest.
 //!
-//! Cost: one step per row of a coupled axis and frontier when counting; per point one division for
-//! a free axis and at most one look-up per row for a coupled one.
+//! Counting costs one step per frontier and row of a coupled axis. Finding a point costs one
+//! division per free axis and at most one lookup per row of a coupled axis.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +15,11 @@ use super::Point;
 use super::domain::AxisPick;
 use super::resolved_space::ResolvedSpace;
 
-/// The steps that counting may take. A journal holds sweeps that were within it: never lower it.
+/// The largest number of counting steps. Journals hold sweeps that were within this limit: never
+/// lower it.
 const MAX_STEPS: u64 = 1_000_000;
 
-/// Why the points of a space cannot be numbered.
+/// The reason why the points of a space cannot be numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CountError {
     #[error("a parameter is continuous")]
@@ -29,19 +30,19 @@ pub(crate) enum CountError {
     Coupled,
 }
 
-/// The numbered points of a finite space.
+/// An index of the points of a finite space.
 #[derive(Debug)]
 pub(crate) struct GridIndex {
     axes: Arc<ResolvedSpace>,
-    /// For each axis, the earlier ones at which it or a later one looks.
+    /// For each axis, the earlier axes on which it or a later one depends.
     frontiers: Vec<Vec<usize>>,
-    /// Whether anything looks at an axis.
+    /// Whether anything depends on an axis.
     is_coupled: Vec<bool>,
     counts: HashMap<FrontierKey, u64>,
     total: u64,
 }
 
-/// An axis and what its frontier has.
+/// An axis, and the rows of its frontier.
 type FrontierKey = (usize, Vec<Option<u64>>);
 
 impl GridIndex {
@@ -65,12 +66,12 @@ impl GridIndex {
         Ok(grid)
     }
 
-    /// How many points there are.
+    /// Returns the number of points.
     pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
-    /// Point `index`, if there are that many.
+    /// Returns point `index`, if there are that many.
     pub(crate) fn point(&self, mut index: u64) -> Option<Point> {
         if index >= self.total {
             return None;
@@ -82,7 +83,7 @@ impl GridIndex {
                 continue;
             }
             if !self.is_coupled[position] {
-                // Nothing looks at this axis, so that any row leaves the same rest.
+                // Nothing depends on this axis, so every row leaves the same number of completions.
                 picks.push(AxisPick::Row(0));
                 let rest = self.known(position + 1, &picks)?;
                 picks.pop();
@@ -96,8 +97,8 @@ impl GridIndex {
         Some(self.axes.point(&picks))
     }
 
-    /// The row of a coupled axis in which point `index` of the rest lies; `index` becomes its
-    /// number within the row.
+    /// Returns the row of a coupled axis that contains point `index` of the rest; `index` becomes
+    /// the number within the row.
     fn descend(
         &self,
         position: usize,
@@ -126,7 +127,7 @@ impl GridIndex {
         (position, self.frontiers[position].iter().map(row).collect())
     }
 
-    /// A count made before; counting has visited every state that a point passes through.
+    /// Returns a memoised count. Counting has visited every state on the way to a point.
     fn known(&self, position: usize, picks: &[AxisPick]) -> Option<u64> {
         if position == self.axes.list.len() {
             return Some(1);
@@ -183,8 +184,8 @@ impl GridIndex {
     }
 }
 
-/// For each axis, the last axes of whatever looks at it: the axes whose conditions do, and for a
-/// constraint the last axis that it looks at.
+/// Returns the dependents of each axis: the axes with conditions on it, and the last axis of each
+/// constraint on it.
 fn dependents(axes: &ResolvedSpace) -> Vec<Vec<usize>> {
     let mut lookers = vec![Vec::new(); axes.list.len()];
     for (position, axis) in axes.list.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! The quantiles of the standard normal distribution. Apart, because it is all coefficients.
+//! Quantiles of the standard normal distribution. The module is separate, because it is all
+//! coefficients.
 //!
 //! Wichura M J (1988), Algorithm AS 241: The percentage points of the normal distribution, Applied
 //! Statistics 37:477-484, routine PPND16: relative error about 1e-16.
@@ -77,7 +78,7 @@ const TAIL: [[f64; 8]; 2] = [
     ],
 ];
 
-/// The number below which a standard normal variable falls with probability `p`, 0 < p < 1.
+/// Returns the quantile at `p`, 0 < p < 1.
 pub(super) fn quantile(p: f64) -> f64 {
     let q = p - 0.5;
     if q.abs() <= 0.425 {
@@ -88,7 +89,7 @@ pub(super) fn quantile(p: f64) -> f64 {
     size.copysign(q)
 }
 
-/// The ratio of two polynomials, each with its constant coefficient first.
+/// Returns the ratio of two polynomials, each with its constant coefficient first.
 fn ratio([above, below]: &[[f64; 8]; 2], x: f64) -> f64 {
     let polynomial =
         |coefficients: &[f64; 8]| coefficients.iter().rev().fold(0.0, |y, c| y * x + c);

@@ -1,8 +1,8 @@
-//! A space made ready for use: parameters that step together become one axis, axes stand in the
-//! order in which they can be decided, and every name is resolved to a position.
+//! A space resolved for use: zipped parameters form one axis, axes are in an order in which they
+//! can be decided, and names are positions.
 //!
-//! The order is that of declaration, except that an axis stands behind those that its conditions
-//! look at. Both samplers and counting walk the axes in this order.
+//! The order is that of declaration, except that an axis comes after those on which its conditions
+//! depend. Samplers and counting walk the axes in this order.
 
 use serde_json::Value as Json;
 
@@ -11,7 +11,7 @@ use super::expression::{Constraint, Operand};
 use super::{Condition, Domain, Parameter, Point, Space};
 use crate::schema::{WorkloadSchema, field};
 
-/// The axes of a space.
+/// A resolved space.
 #[derive(Debug)]
 pub(crate) struct ResolvedSpace {
     pub(crate) parameters: Vec<Parameter>,
@@ -21,38 +21,39 @@ pub(crate) struct ResolvedSpace {
     pub(crate) constraints: Vec<ResolvedConstraint>,
 }
 
-/// Parameters that step through their values together, or a single one.
+/// A single parameter, or a group of zipped ones.
 #[derive(Debug)]
 pub(crate) struct Axis {
-    /// Positions of the parameters; all have the same number of values and the same conditions.
+    /// The positions of the parameters, which all have the same number of values and the same
+    /// conditions.
     pub(crate) members: Vec<usize>,
-    /// How many rows the axis has; `None` for a continuum.
+    /// The number of rows; `None` for a continuum.
     pub(crate) size: Option<u64>,
-    /// The conditions under which it exists.
+    /// The conditions under which the axis exists.
     pub(crate) when: Vec<ResolvedCondition>,
 }
 
-/// A condition whose field has been found.
+/// A condition with its field resolved.
 #[derive(Debug)]
 pub(crate) enum ResolvedCondition {
-    /// The field is fixed and does not have the value.
+    /// The field is fixed and has none of the values.
     Never,
-    /// An earlier axis decides.
+    /// The condition depends on an earlier axis.
     Axis {
         axis: usize,
         /// The rows that fulfil the condition, sorted.
         rows: Vec<u64>,
-        /// Whether it is fulfilled where that axis does not exist, by the value of the file.
+        /// Whether the fixed value fulfils the condition where that axis does not exist.
         otherwise: bool,
     },
 }
 
-/// A constraint whose names have been found.
+/// A constraint with its names resolved.
 #[derive(Debug)]
 pub(crate) struct ResolvedConstraint {
     constraint: Constraint,
     slots: Vec<ConstraintArgument>,
-    /// The axes that it looks at, sorted.
+    /// The axes in it, sorted.
     pub(crate) axes: Vec<usize>,
 }
 
@@ -63,10 +64,9 @@ enum ConstraintArgument {
 }
 
 impl ResolvedSpace {
-    /// The axes of `space` around the fixed configuration `fixed`, defaults included.
+    /// Resolves `space` around the fixed configuration `fixed`, which includes defaults.
     ///
-    /// Names that stand for nothing make a condition false and a constraint true; a checked sweep
-    /// has none.
+    /// An unknown name makes a condition false and a constraint true; a checked sweep has none.
     pub(crate) fn new(schema: &WorkloadSchema, space: &Space, fixed: &Json) -> Self {
         let order = AxisSorter::new(space);
         let mut axes = Self {
@@ -93,13 +93,13 @@ impl ResolvedSpace {
         axes
     }
 
-    /// The parameter at `path`.
+    /// Returns the position of the parameter at `path`.
     pub(crate) fn position(&self, path: &str) -> Option<usize> {
         self.parameters.iter().position(|parameter| parameter.path == path)
     }
 
-    /// A condition, and the one that the kind of the trial uses the field that it looks at. What
-    /// always holds is left out.
+    /// Resolves a condition, and the implied one that the kind of the trial uses the field.
+    /// Conditions that always hold are left out.
     fn resolve_condition(
         &self,
         schema: &WorkloadSchema,
@@ -125,7 +125,7 @@ impl ResolvedSpace {
         };
         let domain = &self.parameters[position].domain;
         let mut rows: Vec<u64> = match domain {
-            // A zipped column may hold a value several times.
+            // A zipped column may contain a value several times.
             Domain::Categorical { values, .. } => (0..)
                 .zip(values)
                 .filter(|(_, value)| condition.values.contains(value))
@@ -137,7 +137,7 @@ impl ResolvedSpace {
         Some(ResolvedCondition::Axis { axis: self.axis_of[position], rows, otherwise })
     }
 
-    /// A constraint; nothing if it never looks at a parameter or at a field without a value.
+    /// Resolves a constraint; none if it depends on no parameter, or on a field without a value.
     fn resolve_constraint(
         &self,
         constraint: &Constraint,
@@ -164,7 +164,7 @@ impl ResolvedSpace {
         })
     }
 
-    /// Whether the axis `index` exists where the axes before it have `picks`.
+    /// Whether axis `index` exists, given the `picks` of the earlier axes.
     pub(crate) fn is_active(&self, index: usize, picks: &[AxisPick]) -> bool {
         self.list[index].when.iter().all(|when| match when {
             ResolvedCondition::Never => false,
@@ -176,17 +176,17 @@ impl ResolvedSpace {
         })
     }
 
-    /// Whether the constraints hold that the axis `index` is the last to decide.
+    /// Whether the constraints hold whose last axis is `index`.
     pub(crate) fn is_admitted(&self, index: usize, picks: &[AxisPick]) -> bool {
         let decided = |bound: &&ResolvedConstraint| bound.axes.last() == Some(&index);
         self.constraints.iter().filter(decided).all(|bound| bound.holds(self, picks))
     }
 
-    /// A point from one number in (0, 1) per axis; nothing if a constraint does not hold there.
+    /// Draws a point from one number in (0, 1) per axis; none if it violates a constraint.
     pub(crate) fn draw(&self, mut unit: impl FnMut(usize) -> f64) -> Option<Point> {
         let mut picks = Vec::with_capacity(self.list.len());
         for (index, axis) in self.list.iter().enumerate() {
-            // Drawn even where it goes unused, so that axes never share a number.
+            // Drawn even if unused, so that axes never share a number.
             let u = unit(index);
             picks.push(match axis.members.first() {
                 Some(&first) if self.is_active(index, &picks) => {
@@ -201,7 +201,7 @@ impl ResolvedSpace {
         Some(self.point(&picks))
     }
 
-    /// The point that `picks` stand for.
+    /// Returns the point for `picks`.
     pub(crate) fn point(&self, picks: &[AxisPick]) -> Point {
         let value = |(parameter, &axis): (&Parameter, &usize)| {
             let value = match picks.get(axis)? {
@@ -237,7 +237,7 @@ impl ResolvedConstraint {
     }
 }
 
-/// Sorts groups of parameters so that each stands behind those that its conditions look at.
+/// Sorts groups of parameters, so that each comes after those on which its conditions depend.
 struct AxisSorter<'a> {
     space: &'a Space,
     groups: Vec<Vec<usize>>,

@@ -1,5 +1,5 @@
-//! From declared parameters to a space: conditions, groups and constraints put in place, and what
-//! only shows when they are together (values given twice, conditions that go in circles).
+//! Assembling the space: conditions, groups and constraints, and the errors that show only then
+//! (repeated values, circular conditions).
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ use super::{constraint, when, zip};
 use crate::schema::field;
 use crate::space::{Domain, Parameter, Space};
 
-/// The parts of a file that make its space.
+/// The parts of a file that make up its space.
 pub(super) struct SpaceSources<'a, 'n> {
     pub(super) declarations: &'a Declarations<'n>,
     pub(super) zip: Option<&'n YamlEntry>,
     pub(super) constraints: Option<&'n YamlEntry>,
 }
 
-/// The space, without what has a mistake; `fixed` is the configuration around it.
+/// Assembles the space without what has errors; `fixed` is the configuration around it.
 pub(super) fn space(
     reader: &mut FieldReader<'_>,
     parts: &SpaceSources<'_, '_>,
@@ -36,7 +36,7 @@ pub(super) fn space(
     }
     let zip = parts.zip.map(|entry| zip::zip(reader, parts.declarations, &entry.node));
     let mut space = Space { parameters, zip: zip.unwrap_or_default(), constraints: Vec::new() };
-    // The order of the groups means nothing.
+    // The order of groups has no meaning.
     space.zip.sort_by_key(|group| {
         space.parameters.iter().position(|parameter| group.contains(&parameter.path))
     });
@@ -75,7 +75,7 @@ fn check_repeated_values(
     }
 }
 
-/// Whether zipped parameters exist under the same conditions, and no row comes up twice.
+/// Checks that zipped parameters exist under the same conditions and that no row repeats.
 fn check_group(
     reader: &mut FieldReader<'_>,
     space: &Space,
@@ -109,7 +109,7 @@ fn check_group(
     }
 }
 
-/// Reports conditions that go in circles, each circle once.
+/// Reports circular conditions, each circle once.
 fn check_circles(reader: &mut FieldReader<'_>, space: &Space, declarations: &Declarations<'_>) {
     let mut reported = BTreeSet::new();
     for parameter in &space.parameters {
@@ -133,7 +133,7 @@ fn check_circles(reader: &mut FieldReader<'_>, space: &Space, declarations: &Dec
     }
 }
 
-/// The parameters that decide, directly or not, whether the one at `path` exists.
+/// Returns the parameters that decide, directly or indirectly, whether the one at `path` exists.
 fn reachable(space: &Space, path: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = vec![path.to_owned()];

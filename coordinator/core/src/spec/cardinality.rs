@@ -1,4 +1,4 @@
-//! How many points and trials a sweep has, and whether its method can run them.
+//! Checks of the number of points and trials, and whether the method can run them.
 
 use super::field_reader::FieldReader;
 use super::mistake::Span;
@@ -8,12 +8,12 @@ use crate::sampler::SOBOL_SAMPLES;
 use crate::space::grid_index::{CountError, GridIndex};
 use crate::space::resolved_space::ResolvedSpace;
 
-/// How many draws say what share of a space its constraints admit.
+/// The number of draws by which the share of admitted points is estimated.
 const ADMISSION_DRAWS: u32 = 20_000;
-/// The least share that random sampling puts up with: one in this many.
+/// The smallest share that random search accepts: one in this many.
 const MIN_ADMITTED_ONE_IN: u32 = 1000;
 
-/// Where the parts of a file stand that a number of points is about.
+/// The spans for messages about the number of points.
 pub(super) struct SizeSpans {
     pub(super) method: Span,
     pub(super) parameters: Span,
@@ -21,8 +21,7 @@ pub(super) struct SizeSpans {
     pub(super) run_cap: Span,
 }
 
-/// Reports spaces that have no points, too many, or no end. Nothing else is wrong with
-/// `definition`.
+/// Reports spaces with no points, too many, or infinitely many. `definition` has no other errors.
 pub(super) fn check(reader: &mut FieldReader<'_>, definition: &SweepDefinition, spans: &SizeSpans) {
     let axes = std::sync::Arc::new(plan::axes(definition, reader.schema));
     match GridIndex::new(std::sync::Arc::clone(&axes)) {
@@ -125,7 +124,7 @@ fn check_endless(
     }
 }
 
-/// Whether the Sobol sequence holds enough points: all are drawn once, to see.
+/// Checks that the Sobol sequence has enough valid points, by drawing them all once.
 fn check_sobol_points(
     reader: &mut FieldReader<'_>,
     definition: &SweepDefinition,
@@ -165,7 +164,7 @@ fn check_random_points(
         reader.report.error(spans.constraints, message).about("constraints").help(help);
         return;
     }
-    // A finite space that is too coupled to be counted must have points to spare.
+    // A finite space that is too coupled to be counted needs points to spare.
     let sizes = axes.list.iter().filter(|axis| axis.when.is_empty());
     let product: f64 =
         sizes.map(|axis| axis.size.map_or(f64::INFINITY, |size| size as f64)).product();

@@ -1,5 +1,5 @@
-//! `constraints`: expressions whose names and types are checked, and whose mistakes are shown inside
-//! their text.
+//! `constraints`: checks names and types of expressions, and reports errors at their place in the
+//! text.
 
 use serde_json::Value as Json;
 
@@ -11,7 +11,7 @@ use crate::schema::field::{self, FieldSchema, FieldType};
 use crate::space::Constraint;
 use crate::space::expression::{NameType, UnknownName, ValueType};
 
-/// The constraints of a file; those with a mistake are left out.
+/// Reads the constraints; those with errors are left out.
 pub(super) fn constraints(
     reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
@@ -49,7 +49,7 @@ fn constraint(
         Ok(constraint) => constraint.check(&|name| lookup(declarations, fixed, name)),
         Err(error) => vec![error.clone()],
     };
-    // The text of a plain or quoted scalar stands in the file as it is, unless it has escapes.
+    // The text of a scalar appears verbatim in the file, unless it has escapes.
     let inside = reader.report.snippet(span).find(text).filter(|_| !text.is_empty());
     let parsed = parsed.ok().filter(|_| errors.is_empty());
     for error in errors {
@@ -75,8 +75,8 @@ fn constraint(
     Some(constraint)
 }
 
-/// What a name in a constraint stands for. Nothing is said of a parameter whose declaration has a
-/// mistake: that has been reported.
+/// Returns the type of a name in a constraint. The error is none for a parameter whose declaration
+/// has errors, which are already reported.
 fn lookup(
     declarations: &Declarations<'_>,
     fixed: &Json,
@@ -105,7 +105,7 @@ fn lookup(
     Ok(NameType { kind, choices })
 }
 
-/// Says that nothing has a name; a word that is the value of a field was meant as a text.
+/// Describes an unknown name. If the word is the value of a field, a text was meant.
 fn unknown_name(declarations: &Declarations<'_>, name: &str) -> UnknownName {
     let is_choice = |field: &FieldSchema| match &field.ty {
         FieldType::Choice(choices) => choices.iter().any(|choice| choice == name),

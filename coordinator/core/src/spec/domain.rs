@@ -1,7 +1,7 @@
-//! What one parameter takes: from `values`, `min`, `max` and their kind to a domain.
+//! Reading the declaration of one parameter into its domain.
 //!
-//! Names and defaults are those of W&B; where W&B drops a bound or reads a word in a way that
-//! surprises, the file is refused with what to write instead.
+//! Names and defaults are those of W&B. Where W&B drops a bound or reads a word in a surprising
+//! way, the file is refused with a remedy.
 
 use serde_json::Value as Json;
 
@@ -14,7 +14,7 @@ use crate::schema::field::{FieldSchema, names};
 use crate::space::Domain;
 use crate::suggest;
 
-/// What was read of a parameter.
+/// The result of reading the declaration of a parameter.
 #[derive(Debug, Default)]
 pub(super) struct ParameterDeclaration<'n> {
     pub(super) domain: Option<Domain>,
@@ -22,18 +22,18 @@ pub(super) struct ParameterDeclaration<'n> {
     pub(super) when: Option<&'n YamlEntry>,
 }
 
-/// A value that a parameter lists, and its place; no value if that has a mistake.
+/// A listed value and its span; no value if it has an error.
 #[derive(Debug)]
 pub(super) struct ListedValue {
     pub(super) span: Span,
     pub(super) value: Option<Json>,
 }
 
-/// The keys of a parameter.
+/// The keys of a declaration.
 pub(crate) const KEYS: [&str; 10] =
     ["value", "values", "probabilities", "distribution", "min", "max", "q", "mu", "sigma", "when"];
 
-/// The distributions, with the keys that they need and those that they may have.
+/// The distributions, each with its required and its optional keys.
 pub(crate) const DISTRIBUTIONS: [(&str, &[&str], &[&str]); 10] = [
     ("constant", &["value"], &[]),
     ("categorical", &["values"], &["probabilities"]),
@@ -47,7 +47,7 @@ pub(crate) const DISTRIBUTIONS: [(&str, &[&str], &[&str]); 10] = [
     ("log_normal", &[], &["mu", "sigma"]),
 ];
 
-/// Distributions of W&B that there are not, and what comes near.
+/// Distributions of W&B that are not available, each with a remedy.
 const FOREIGN: [(&str, &str); 8] = [
     ("q_log_uniform", "write `q_log_uniform_values`, whose bounds are values"),
     ("inv_log_uniform", "write `log_uniform_values`, whose bounds are values"),
@@ -59,7 +59,7 @@ const FOREIGN: [(&str, &str); 8] = [
     ("categorical_w_probabilities", "write `categorical` with `probabilities`"),
 ];
 
-/// Reads the declaration of the parameter at `target`; `method` is nothing if that has a mistake.
+/// Reads the declaration of the parameter at `target`; `method` is none if it has an error.
 pub(super) fn read<'n>(
     reader: &mut FieldReader<'_>,
     target: (&str, &FieldSchema),
@@ -96,7 +96,7 @@ fn not_a_mapping(reader: &mut FieldReader<'_>, path: &str, node: &YamlNode) {
     reader.report.error(node.span, message).about(path).help(help);
 }
 
-/// The declaration of one parameter.
+/// Reads the declaration of one parameter.
 pub(super) struct DeclarationReader<'r, 't, 'n> {
     pub(super) reader: &'r mut FieldReader<'t>,
     pub(super) path: &'r str,
@@ -112,7 +112,7 @@ impl<'n> DeclarationReader<'_, '_, 'n> {
         self.keys.iter().find(|(known, _)| *known == key).map(|(_, entry)| *entry)
     }
 
-    /// Reports a mistake of this parameter.
+    /// Reports an error of this parameter.
     pub(super) fn error(
         &mut self,
         span: Span,
@@ -138,7 +138,7 @@ impl<'n> DeclarationReader<'_, '_, 'n> {
         }
     }
 
-    /// The distribution that is named, or that follows from the keys as in W&B.
+    /// Returns the named distribution, or the one implied by the keys, as in W&B.
     fn distribution(&mut self) -> Option<&'static str> {
         if let Some(entry) = self.get("distribution") {
             return self.named(&entry.node);
@@ -166,7 +166,7 @@ impl<'n> DeclarationReader<'_, '_, 'n> {
         }
     }
 
-    /// Whether a key was not understood, so that what seems to be missing may be there.
+    /// Whether a key is unknown, so that a seemingly missing key may be a typo.
     fn has_unknown_key(&self) -> bool {
         let YamlValue::Mapping(entries) = &self.entry.node.value else { return false };
         entries.iter().any(|entry| !KEYS.contains(&entry.key.as_str()))
@@ -197,7 +197,7 @@ impl<'n> DeclarationReader<'_, '_, 'n> {
         near
     }
 
-    /// Whether the keys are those of the distribution.
+    /// Checks the keys against those of the distribution.
     fn has_keys(&mut self, distribution: &str, needed: &[&str], allowed: &[&str]) -> bool {
         let mut fits = true;
         for key in needed {
@@ -285,7 +285,7 @@ impl<'n> DeclarationReader<'_, '_, 'n> {
         Some(probabilities)
     }
 
-    /// Whether the method can run what the parameter takes.
+    /// Checks that the method can run the domain.
     fn suits_method(&mut self, domain: &Domain, method: Option<SearchMethod>) -> bool {
         if method != Some(SearchMethod::Grid) {
             return true;
@@ -314,7 +314,7 @@ impl<'n> DeclarationReader<'_, '_, 'n> {
     }
 }
 
-/// What to do about a key that does not go with a distribution.
+/// Returns the remedy for a key that the distribution does not have.
 fn instead(key: &str, distribution: &str) -> String {
     match (key, distribution) {
         ("q", "uniform" | "int_uniform") => "write `distribution: q_uniform`".to_owned(),

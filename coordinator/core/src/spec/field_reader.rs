@@ -1,8 +1,8 @@
-//! From the tree of a file to values: keys against known names, values against the types and ranges
-//! of fields, duplicates, nearest spellings.
+//! Reading fields from the tree of a file: it checks keys against known names, values against types
+//! and ranges, and reports duplicates with the nearest spelling.
 //!
-//! A mistyped key is reported and then taken for the key that it resembles, so that one typo makes
-//! one mistake. What has a mistake is remembered as faulty: later checks leave it alone.
+//! A mistyped key is reported and then read as the key that it resembles, so one typo gives one
+//! error. Paths with errors are recorded as faulty, and later checks skip them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::schema::WorkloadSchema;
 use crate::schema::field::{FieldSchema, FieldType, ObjectSchema, names};
 use crate::suggest;
 
-/// Where a field is given.
+/// The spans of a given field.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FieldSpans {
     pub(super) key: Span,
     pub(super) value: Span,
 }
 
-/// What the keys of a mapping are, for messages about those that are not known.
+/// The kind of keys in a mapping, for messages about unknown ones.
 #[derive(Clone, Copy)]
 pub(super) enum KeyScope<'a> {
-    /// Fields of the mapping at a path; `hint` has the remedy for words known to be wrong.
+    /// Fields of the mapping at a path; `hint` gives the remedy for known wrong words.
     Fields { within: &'a str, hint: fn(&WorkloadSchema, &str) -> Option<String> },
     /// Keys of the declaration of a parameter.
     Parameter(&'a str),
@@ -39,15 +39,15 @@ impl<'a> KeyScope<'a> {
     }
 }
 
-/// Reads values and collects mistakes.
+/// Reads values and collects errors.
 #[derive(Debug)]
 pub(super) struct FieldReader<'t> {
-    /// Schema of the workload.
+    /// The schema of the workload.
     pub(super) schema: &'t Arc<WorkloadSchema>,
     pub(super) report: MistakeCollector<'t>,
-    /// Every field that the file gives, by dotted path.
+    /// The spans of every given field, by dotted path.
     pub(super) written: BTreeMap<String, FieldSpans>,
-    /// The paths whose values have mistakes.
+    /// The paths of values with errors.
     pub(super) faulty: BTreeSet<String>,
 }
 
@@ -56,7 +56,7 @@ impl<'t> FieldReader<'t> {
         Self { schema, report, written: BTreeMap::new(), faulty: BTreeSet::new() }
     }
 
-    /// The entries of a mapping under the names that they stand for.
+    /// Returns the entries of a mapping by their known names.
     pub(super) fn keys<'n, 'k>(
         &mut self,
         entries: &'n [YamlEntry],
@@ -69,7 +69,7 @@ impl<'t> FieldReader<'t> {
             let Some(name) = exact.or_else(|| self.unknown(entry, known, scope)) else { continue };
             match found.iter().find(|(other, _)| *other == name) {
                 None => found.push((name, entry)),
-                // A typo of a key that is also there has been reported as such.
+                // A typo of a key that is also present has been reported.
                 Some(_) if exact.is_none() => {}
                 Some((_, first)) => self.duplicate(entry, first.span),
             }
@@ -84,7 +84,7 @@ impl<'t> FieldReader<'t> {
             .help(format!("it is given on line {line} already"));
     }
 
-    /// Reports an unknown key; gives the name that was probably meant.
+    /// Reports an unknown key; returns the name that was probably meant.
     fn unknown<'k>(
         &mut self,
         entry: &YamlEntry,
@@ -118,7 +118,7 @@ impl<'t> FieldReader<'t> {
         known.get(near).copied()
     }
 
-    /// The value of a field in its one JSON form; nothing if it has a mistake.
+    /// Reads the value of a field in its JSON form; none if it has an error.
     pub(super) fn value(
         &mut self,
         path: &str,
@@ -141,7 +141,7 @@ impl<'t> FieldReader<'t> {
         value
     }
 
-    /// A single value of the type of a field, which is not itself given here.
+    /// Reads a value of a field's type that appears elsewhere, such as in a condition.
     pub(super) fn single(
         &mut self,
         path: &str,
@@ -158,8 +158,8 @@ impl<'t> FieldReader<'t> {
         value
     }
 
-    /// The values of the fields of a mapping, without those that have a mistake; nothing if one that
-    /// it needs is not there.
+    /// Reads the fields of a mapping without those that have errors; none if a required field is
+    /// missing.
     fn object(
         &mut self,
         path: &str,
@@ -190,7 +190,7 @@ impl<'t> FieldReader<'t> {
         is_whole.then_some(values)
     }
 
-    /// The value of an entry, as it goes into the mapping around it.
+    /// Reads an entry as a member of the surrounding mapping.
     pub(super) fn field(
         &mut self,
         path: &str,
@@ -203,7 +203,7 @@ impl<'t> FieldReader<'t> {
         Some((name.to_owned(), self.value(path, &entry.node, field)?))
     }
 
-    /// Whether a list has the fewest items that it must have.
+    /// Checks that a list has enough items.
     fn check_length(&mut self, path: &str, span: Span, items: &[YamlNode], min: u64) -> bool {
         let is_long_enough = items.len() as u64 >= min;
         if !is_long_enough {
@@ -251,7 +251,7 @@ impl<'t> FieldReader<'t> {
         }
     }
 
-    /// Reports a value that is not what a field holds.
+    /// Reports a value of the wrong type.
     fn mismatch(&mut self, path: &str, node: &YamlNode, field: &FieldSchema) {
         let ty = &field.ty;
         let found = describe(&node.value, self.report.snippet(node.span));
@@ -270,12 +270,12 @@ impl<'t> FieldReader<'t> {
     }
 }
 
-/// A path within a path.
+/// Joins two paths.
 pub(super) fn join(within: &str, name: &str) -> String {
     if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") }
 }
 
-/// A value in the words of a message.
+/// Describes a value for a message.
 pub(super) fn describe(value: &YamlValue, snippet: &str) -> String {
     match value {
         YamlValue::Null => "nothing".to_owned(),
@@ -286,7 +286,7 @@ pub(super) fn describe(value: &YamlValue, snippet: &str) -> String {
     }
 }
 
-/// A value as people write it.
+/// Formats a value without quotes.
 pub(super) fn plain(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -1,7 +1,8 @@
-//! What a sweep file says about the sweep as a whole, and the words of W&B that it may not say.
+//! The header of a sweep file: everything about the sweep as a whole, and words of W&B that are not
+//! supported.
 //!
-//! The documentation of these fields is that of the JSON Schema. Keys that need more than a type
-//! (`parameters`, `zip`, `constraints`, `replicates`) are read elsewhere.
+//! The doc comments of these fields are the descriptions in the JSON Schema. Keys that need more
+//! than a type (`parameters`, `zip`, `constraints`, `replicates`) are read elsewhere.
 
 use schemars::{JsonSchema, schema_for};
 use serde::Deserialize;
@@ -20,25 +21,25 @@ use crate::schema::{ObjectSchema, WorkloadSchema};
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Rheobase sweep")]
 pub(crate) struct SweepHeader {
-    /// The name of the sweep: 1 to 64 of a-z, 0-9, `-`, `_` and `.`, starting with a letter or digit;
-    /// not `last` and not `all`, which commands understand otherwise.
+    /// The name of the sweep: 1 to 64 of a-z, 0-9, `-`, `_` and `.`, starting with a letter or
+    /// digit. The words `last` and `all` are reserved by commands.
     #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9._-]{0,63}$"))]
     #[schemars(extend("not" = {"enum": SweepName::SELECTORS}))]
     pub(super) name: String,
-    /// What the trials are; without it, what this program trains.
+    /// The workload of the trials; without it, the default workload of the program.
     #[serde(default)]
     #[expect(dead_code, reason = "read before the rest, to find the schema")]
     pub(super) workload: Option<String>,
-    /// What the sweep is for.
+    /// The purpose of the sweep.
     #[serde(default)]
     pub(super) description: Option<String>,
-    /// How points are chosen.
+    /// The method by which points are chosen.
     #[serde(default)]
     pub(super) method: SearchMethod,
-    /// What trials are judged by; without it, what is usual for the workload.
+    /// The objective that trials are judged by; without it, that of the workload.
     #[serde(default)]
     pub(super) metric: Option<Objective>,
-    /// The most trials to run; a space without end needs it.
+    /// The largest number of trials to run; required for an infinite space.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub(super) run_cap: Option<u64>,
@@ -49,12 +50,12 @@ pub(crate) struct SweepHeader {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub(super) max_failed_trials: Option<u64>,
-    /// How often attempts are repeated, for each cause.
+    /// The retry budget for each cause.
     #[serde(default)]
     pub(super) retry: RetryPolicy,
 }
 
-/// The JSON Schema of the header of sweeps of a workload, which has its metrics.
+/// Builds the JSON Schema of the header, with the metrics of a workload.
 pub(crate) fn json_schema(schema: &WorkloadSchema) -> Json {
     let mut header = schema_for!(SweepHeader).to_value();
     let metrics = schema.metrics.iter().map(
@@ -68,12 +69,12 @@ pub(crate) fn json_schema(schema: &WorkloadSchema) -> Json {
     header
 }
 
-/// The fields of the header of sweeps of a workload.
+/// Returns the fields of the header.
 pub(super) fn fields(schema: &WorkloadSchema) -> ObjectSchema {
     ObjectSchema::from_json(&json_schema(schema))
 }
 
-/// What to do about a word of W&B that has no meaning here.
+/// Returns the remedy for a key of W&B that has no meaning here.
 pub(super) fn foreign_key(schema: &WorkloadSchema, key: &str) -> Option<&'static str> {
     let help = match key {
         "entity" | "project" => "delete it: results are kept by the `name` of the sweep",
@@ -89,7 +90,7 @@ pub(super) fn foreign_key(schema: &WorkloadSchema, key: &str) -> Option<&'static
     Some(help)
 }
 
-/// Refuses methods of W&B and others by name; gives whether the method was one of them.
+/// Refuses methods of other tools by name; returns whether the method was one.
 pub(super) fn is_foreign_method(reader: &mut FieldReader<'_>, node: &YamlNode) -> bool {
     let YamlValue::Text(method) = &node.value else { return false };
     let known = ["bayes", "tpe", "gp", "cmaes", "cma-es", "hyperband", "asha", "pbt", "custom"];
@@ -105,7 +106,7 @@ pub(super) fn is_foreign_method(reader: &mut FieldReader<'_>, node: &YamlNode) -
     is_foreign
 }
 
-/// The header from its checked values; a missing name is reported.
+/// Builds the header from its checked values; reports a missing name.
 pub(super) fn header(
     reader: &mut FieldReader<'_>,
     mut values: Map<String, Json>,
@@ -114,7 +115,7 @@ pub(super) fn header(
         let start = Span::new(0, 0);
         reader.report.error(start, "the sweep has no `name`").help("add `name: my-sweep`");
     }
-    // Whatever else is wrong, the rest of the header is worth checking.
+    // The rest of the header is checked all the same.
     values.entry("name").or_insert_with(|| Json::from("unnamed"));
     match serde_json::from_value(Json::Object(values)) {
         Ok(header) => Some(header),
@@ -125,7 +126,7 @@ pub(super) fn header(
     }
 }
 
-/// The name of the sweep.
+/// Returns the name of the sweep.
 pub(super) fn name(reader: &mut FieldReader<'_>, header: &SweepHeader) -> Option<SweepName> {
     match SweepName::parse(&header.name) {
         Ok(name) if name.is_selector() => {
@@ -148,7 +149,7 @@ pub(super) fn name(reader: &mut FieldReader<'_>, header: &SweepHeader) -> Option
     }
 }
 
-/// What trials are judged by.
+/// Returns the objective.
 pub(super) fn objective(reader: &mut FieldReader<'_>, header: &SweepHeader) -> Objective {
     let Some(objective) = header.metric.clone() else {
         return reader.schema.objective.clone();

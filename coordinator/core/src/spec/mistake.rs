@@ -1,8 +1,7 @@
-//! Mistakes in a sweep file: what is wrong, where, and what to do about it.
+//! Errors and warnings about a sweep file, with their place and remedy.
 //!
-//! All mistakes of a file are collected and shown together, in the order of the file, each with the
-//! line that it is about. How they look in a terminal is up to miette; [`Mistakes::render`] is the
-//! same without colours.
+//! All mistakes of a file are collected and shown together, in the order of the file, each with its
+//! line. miette draws them in a terminal; [`Mistakes::render`] gives the same without colours.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,22 +11,22 @@ use serde::{Serialize, Serializer};
 
 use crate::excerpt;
 
-/// The most characters of a message and of a help, which may repeat what the file says.
+/// The largest number of characters of a message or help, which may repeat text of the file.
 const MAX_TEXT: usize = 1_000;
 
-/// The most mistakes of a file that are listed.
+/// The largest number of mistakes listed per file.
 const MAX_LISTED: usize = 50;
 
-/// The most characters of a line that are shown.
+/// The largest number of characters shown of a line.
 const MAX_LINE: usize = 160;
 
-/// The characters before a mistake in a line of which only a piece is shown.
+/// The number of characters shown before a mistake in a shortened line.
 const CONTEXT_BEFORE: usize = 60;
 
-/// A piece of a sweep file, in bytes.
+/// A range of bytes in a sweep file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Span {
-    /// The first byte.
+    /// The offset of the first byte.
     pub offset: usize,
     /// The number of bytes; 0 at the end of the file.
     pub length: usize,
@@ -43,13 +42,13 @@ impl Span {
     }
 }
 
-/// How bad a mistake is.
+/// The severity of a mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// The file cannot be used.
+    /// The file is invalid.
     Error,
-    /// The file can be used, but may not say what its author means.
+    /// The file is valid, but may not mean what its author intends.
     Warning,
 }
 
@@ -62,22 +61,22 @@ impl Severity {
     }
 }
 
-/// One mistake.
+/// A mistake in a sweep file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mistake {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What is wrong: a lowercase fragment.
+    /// The message: a lowercase fragment.
     pub message: String,
-    /// What to do about it.
+    /// The remedy.
     pub help: Option<String>,
-    /// The dotted path of the field or parameter that it is about.
+    /// The dotted path of the field or parameter.
     pub path: Option<String>,
-    /// Where it is.
+    /// The place.
     pub span: Span,
-    /// Its line, from 1.
+    /// The line, from 1.
     pub line: usize,
-    /// Its column in characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
 }
 
@@ -119,7 +118,7 @@ impl Diagnostic for Mistake {
     }
 }
 
-/// Every mistake of a file, in the order of the file; never empty.
+/// The mistakes of a file in the order of the file; never empty.
 #[derive(Debug, Clone)]
 pub struct Mistakes {
     source: NamedSource<Arc<str>>,
@@ -131,12 +130,12 @@ impl Mistakes {
         Self { source: NamedSource::new(file, Arc::from(text)), list }
     }
 
-    /// The name of the file.
+    /// Returns the name of the file.
     pub fn file(&self) -> &str {
         self.source.name()
     }
 
-    /// The mistakes: errors and, beside them, warnings.
+    /// Returns the errors and warnings.
     pub fn list(&self) -> &[Mistake] {
         &self.list
     }
@@ -146,14 +145,13 @@ impl Mistakes {
         self.source.inner().lines().any(|line| line.chars().nth(MAX_LINE).is_some())
     }
 
-    /// The mistakes as plain text: message, place, line and help of each.
+    /// Renders the mistakes as plain text, each with message, place, line and help.
     pub fn render(&self) -> String {
         render(self.file(), self.source.inner(), &self.list)
     }
 }
 
-/// The mistakes `list` of `text` as plain text, to which [`Mistakes::render`] is a short cut; also
-/// for the warnings of a file without errors.
+/// Renders the mistakes `list` of `text` as plain text, including the warnings of a valid file.
 pub fn render(file: &str, text: &str, list: &[Mistake]) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let mut out = String::new();
@@ -179,7 +177,7 @@ pub fn render(file: &str, text: &str, list: &[Mistake]) -> String {
     out
 }
 
-/// The piece of a line around the character `at`, and how many characters of it are before that.
+/// Returns the part of a line around character `at`, and the number of characters before it.
 fn piece(line: &str, at: usize) -> (String, usize) {
     let line = line.replace('\t', " ");
     if line.chars().nth(MAX_LINE).is_none() {
@@ -193,7 +191,7 @@ fn piece(line: &str, at: usize) -> (String, usize) {
     if skipped == 0 { (piece, at) } else { (format!("…{piece}"), at - skipped + 1) }
 }
 
-/// How many characters of the first line of a span to mark, at least one.
+/// Returns the number of characters to underline in the first line of a span, at least one.
 fn marked(text: &str, span: Span) -> usize {
     let piece = text.get(span.offset..span.end()).unwrap_or_default();
     piece.lines().next().unwrap_or_default().trim_end().chars().count().max(1)
@@ -232,7 +230,7 @@ impl Serialize for Mistakes {
 #[derive(Debug)]
 pub(super) struct MistakeCollector<'t> {
     text: &'t str,
-    /// Where the lines begin.
+    /// The offsets of the lines.
     lines: Vec<usize>,
     list: Vec<Mistake>,
 }
@@ -243,12 +241,12 @@ impl<'t> MistakeCollector<'t> {
         Self { text, lines: std::iter::once(0).chain(newlines).collect(), list: Vec::new() }
     }
 
-    /// Reports something that makes the file unusable.
+    /// Reports an error.
     pub(super) fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Mistake {
         self.add(Severity::Error, span, &message.into())
     }
 
-    /// Reports something that may not be meant.
+    /// Reports a warning.
     pub(super) fn warn(&mut self, span: Span, message: impl Into<String>) -> &mut Mistake {
         self.add(Severity::Warning, span, &message.into())
     }
@@ -266,17 +264,17 @@ impl<'t> MistakeCollector<'t> {
         self.list.iter().any(|mistake| mistake.severity == Severity::Error)
     }
 
-    /// The piece of the text at `span`.
+    /// Returns the text at `span`.
     pub(super) fn snippet(&self, span: Span) -> &'t str {
         self.text.get(span.offset..span.end()).unwrap_or_default()
     }
 
-    /// The line of a span, from 1.
+    /// Returns the line of a span, from 1.
     pub(super) fn line(&self, span: Span) -> usize {
         self.line_column(span.offset).0
     }
 
-    /// Line and column of a byte, both from 1, the column in characters.
+    /// Returns line and column of an offset, both from 1, the column in characters.
     fn line_column(&self, offset: usize) -> (usize, usize) {
         let line = self.lines.partition_point(|&start| start <= offset);
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
@@ -284,7 +282,7 @@ impl<'t> MistakeCollector<'t> {
         (line, before.trim_start_matches('\u{feff}').chars().count() + 1)
     }
 
-    /// The reported errors, in the order of the text; of very many, the first.
+    /// Returns the mistakes in the order of the text; only the first if there are very many.
     pub(super) fn into_list(mut self) -> Vec<Mistake> {
         if self.list.len() > MAX_LISTED && self.has_errors() {
             self.list.retain(|mistake| mistake.severity == Severity::Error);

@@ -1,8 +1,8 @@
-//! The parameters of a file: which field each one sets, what it takes, and the conditions under
-//! which it exists, still by name.
+//! The declarations of parameters: the field, the domain and the conditions of each, with names not
+//! resolved yet.
 //!
-//! Dotted paths and nested `parameters` mean the same. A path with a typo is taken for the field
-//! that it resembles, and what refers to it by the same typo is understood.
+//! Dotted paths and nested `parameters` mean the same. A mistyped path is read as the field that it
+//! resembles, also where it is mentioned elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -17,46 +17,46 @@ use crate::space::Domain;
 use crate::space::expression::UnknownName;
 use crate::suggest;
 
-/// A parameter as the file declares it.
+/// A declared parameter.
 #[derive(Debug)]
 pub(super) struct DeclaredParameter<'n> {
     pub(super) path: String,
     pub(super) field: &'n FieldSchema,
-    /// The place of its path.
+    /// The span of its path.
     pub(super) span: Span,
-    /// What it takes; nothing if that has a mistake.
+    /// The domain; none if it has an error.
     pub(super) domain: Option<Domain>,
-    /// The values that it lists, if it does.
+    /// The listed values, if any.
     pub(super) values: Vec<ListedValue>,
     pub(super) when: Option<&'n YamlEntry>,
 }
 
-/// All parameters of a file.
+/// The parameters of a file.
 #[derive(Debug)]
 pub(super) struct Declarations<'n> {
-    /// Schema of the workload.
+    /// The schema of the workload.
     pub(super) schema: &'n WorkloadSchema,
     pub(super) list: Vec<DeclaredParameter<'n>>,
-    /// Paths as written that are no fields, and the fields that they were taken for.
+    /// Mistyped paths, and the fields that they were read as.
     typos: BTreeMap<String, Option<String>>,
 }
 
-/// What a name in `zip`, `when` or a constraint refers to.
+/// The meaning of a name in `zip`, `when` or a constraint.
 pub(super) enum Reference<'a, 'n> {
     Parameter(&'a DeclaredParameter<'n>),
-    /// A parameter whose declaration has been reported.
+    /// A parameter whose declaration has errors, which are reported.
     Faulty,
-    /// No parameter of this file.
+    /// Not a parameter of this file.
     Nothing,
 }
 
 impl<'n> Declarations<'n> {
-    /// No parameters.
+    /// Creates an empty collection.
     pub(super) fn new(schema: &'n WorkloadSchema) -> Self {
         Self { schema, list: Vec::new(), typos: BTreeMap::new() }
     }
 
-    /// Reads the mapping under `parameters`; `method` is nothing if that has a mistake.
+    /// Reads the mapping under `parameters`; `method` is none if it has an error.
     pub(super) fn read(
         &mut self,
         reader: &mut FieldReader<'_>,
@@ -66,7 +66,7 @@ impl<'n> Declarations<'n> {
         self.group(reader, "", &entry.node, method);
     }
 
-    /// What `name` refers to.
+    /// Resolves `name`.
     pub(super) fn refer(&self, name: &str) -> Reference<'_, 'n> {
         let path = match self.typos.get(name) {
             Some(None) => return Reference::Faulty,
@@ -80,12 +80,12 @@ impl<'n> Declarations<'n> {
         }
     }
 
-    /// The parameter at `path`.
+    /// Returns the parameter at `path`.
     pub(super) fn get(&self, path: &str) -> Option<&DeclaredParameter<'n>> {
         self.list.iter().find(|declared| declared.path == path)
     }
 
-    /// The declared path that resembles `name`.
+    /// Returns the declared path that resembles `name`.
     pub(super) fn nearest(&self, name: &str) -> Option<&str> {
         suggest::nearest(
             self.schema.words.aliases,
@@ -94,7 +94,7 @@ impl<'n> Declarations<'n> {
         )
     }
 
-    /// The parameter or field that resembles `name`.
+    /// Returns the parameter or field that resembles `name`.
     pub(super) fn nearest_field(&self, name: &str) -> Option<String> {
         let leaves = self.schema.fields.leaves();
         let leaves = leaves.iter().map(|(path, _)| path.as_str());
@@ -102,7 +102,7 @@ impl<'n> Declarations<'n> {
         self.nearest(name).or_else(|| suggest::nearest(aliases, name, leaves)).map(str::to_owned)
     }
 
-    /// Says that `name` is no parameter, and what to write instead.
+    /// Describes a name that is not a parameter, and the remedy.
     pub(super) fn not_a_parameter(&self, name: &str) -> UnknownName {
         if self.schema.fields.at(name).is_some() {
             let help = format!("declare it under `parameters`: `{name}: {{values: [...]}}`");
@@ -166,7 +166,7 @@ impl<'n> Declarations<'n> {
     ) {
         let Some((path, field)) = self.resolve(reader, written, entry) else { return };
         if let Some(first) = self.get(&path) {
-            // A typo of a parameter that is also there has been reported as such.
+            // A typo of a parameter that is also present has been reported.
             if path == written {
                 let first = first.span;
                 reader.duplicate(entry, first);
@@ -187,7 +187,7 @@ impl<'n> Declarations<'n> {
         });
     }
 
-    /// The field that a path names, or was probably meant to name.
+    /// Returns the field that a path names, or probably means.
     fn resolve(
         &mut self,
         reader: &mut FieldReader<'_>,
@@ -234,13 +234,13 @@ impl<'n> Declarations<'n> {
     }
 }
 
-/// The field at `path` if a condition or a constraint can look at it. The seed of a trial is not
-/// part of its point.
+/// Returns the field at `path`, if conditions and constraints can use it. The seed of a trial is
+/// not part of its point.
 pub(super) fn comparable<'s>(schema: &'s WorkloadSchema, path: &str) -> Option<&'s FieldSchema> {
     schema.fields.at(path).filter(|field| path != "seed" && is_single(field))
 }
 
-/// The mapping of nested parameters, if that is what a node holds.
+/// Returns the mapping of nested parameters, if the node has one.
 fn nested(node: &YamlNode) -> Option<&YamlNode> {
     let YamlValue::Mapping(entries) = &node.value else { return None };
     entries.iter().find(|entry| entry.key == "parameters").map(|entry| &entry.node)
@@ -251,7 +251,7 @@ pub(super) fn is_single(field: &FieldSchema) -> bool {
     !matches!(field.ty, FieldType::Object(_) | FieldType::List { .. } | FieldType::Any)
 }
 
-/// Why a field that is no single value is no parameter.
+/// Explains why a field without a single value cannot be a parameter.
 fn not_single(path: &str, field: &FieldSchema, entry: &YamlEntry) -> (String, String) {
     let FieldType::Object(object) = &field.ty else {
         return (

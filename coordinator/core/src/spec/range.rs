@@ -1,5 +1,5 @@
-//! Ranges and distributions of numbers: whether their bounds make sense, fit the field, and give
-//! values that it can hold.
+//! Numeric ranges and distributions: checks that bounds are sensible, fit the field, and give
+//! values that it accepts.
 
 use super::domain::DeclarationReader;
 use super::field_reader::describe;
@@ -48,7 +48,7 @@ impl DeclarationReader<'_, '_, '_> {
         }
     }
 
-    /// Whether the field can hold what the distribution gives.
+    /// Checks that the field accepts the values of the distribution.
     fn suits_field(&mut self, distribution: &str) -> bool {
         let span = self.get("distribution").map_or(self.entry.span, |entry| entry.node.span);
         let path = self.path;
@@ -81,7 +81,7 @@ impl DeclarationReader<'_, '_, '_> {
         self.get(key).map_or(self.entry.span, |entry| entry.node.span)
     }
 
-    /// A number of the declaration; what is missing is not reported here.
+    /// Reads a number of the declaration; does not report a missing one.
     fn bound(&mut self, key: &str) -> Option<f64> {
         let node = &self.get(key)?.node;
         let bound = number(&node.value);
@@ -107,7 +107,7 @@ impl DeclarationReader<'_, '_, '_> {
         None
     }
 
-    /// Whether the field can hold a number.
+    /// Whether the field accepts a number.
     fn fits(&self, x: f64) -> bool {
         match &self.field.ty {
             FieldType::Number(range) => range.contains(x),
@@ -116,7 +116,7 @@ impl DeclarationReader<'_, '_, '_> {
         }
     }
 
-    /// Whether bounds that mean exponents may have been written as values.
+    /// Whether bounds that mean exponents were probably written as values.
     fn look_like_values(&self, bounds: Bounds) -> bool {
         bounds.min > 0.0 && self.fits(bounds.min) && self.fits(bounds.max)
     }
@@ -133,7 +133,7 @@ impl DeclarationReader<'_, '_, '_> {
         self.reader.report.warn(self.entry.span, message).about(path).help(help);
     }
 
-    /// Whether both bounds are in the range of the field.
+    /// Checks that both bounds are in the range of the field.
     fn check_range(&mut self, min: f64, max: f64, distribution: &str) -> Option<()> {
         let ty = &self.field.ty;
         let mut all_fit = Some(());
@@ -207,7 +207,7 @@ impl DeclarationReader<'_, '_, '_> {
             self.error(span, message, "write a whole `q`");
             return None;
         }
-        // Beyond this, multiples of `q` are not told apart by floating-point numbers.
+        // Beyond this, floating-point numbers cannot tell multiples of `q` apart.
         if min.abs().max(max.abs()) / q > 1e15 {
             self.error(span, "the step `q` is too small for the range", "write a larger `q`");
             return None;
@@ -250,21 +250,21 @@ impl DeclarationReader<'_, '_, '_> {
     }
 }
 
-/// Whether a range has room for every number, or every positive one.
+/// Whether a range contains every number, or every positive one.
 fn has_room(range: &NumberRange, only_positive: bool) -> bool {
     let below = range.min.or(range.above);
     let has_low_end = if only_positive { below.is_some_and(|x| x > 0.0) } else { below.is_some() };
     !has_low_end && range.max.is_none() && range.below.is_none()
 }
 
-/// The two bounds of a range.
+/// The bounds of a range.
 #[derive(Clone, Copy)]
 struct Bounds {
     min: f64,
     max: f64,
 }
 
-/// A number in five significant digits.
+/// Rounds to five significant digits.
 fn rounded(x: f64) -> f64 {
     format!("{x:.4e}").parse().unwrap_or(x)
 }

@@ -1,8 +1,8 @@
-//! What to write instead of a value that is not what a field holds: apart from the reading, because
-//! it guesses what was meant.
+//! Remedies for values of the wrong type. They are separate from reading, because they guess what
+//! was meant.
 //!
-//! Where a mapping is expected and a single value is given, the schema says which field of the mapping
-//! the value fits; words of other tools stand for ours there as everywhere.
+//! If a single value stands where a mapping is expected, the schema tells which field of the
+//! mapping fits. Words of other tools are translated here as well.
 
 use std::str::FromStr as _;
 
@@ -14,13 +14,13 @@ use crate::schema::field::{FieldSchema, FieldType, ObjectSchema, names};
 use crate::space::whole;
 use crate::suggest;
 
-/// Fields that a choice stands for where a mapping is expected, before all others.
+/// Fields that a choice may stand for where a mapping is expected, in order of preference.
 const CHOICES: [&str; 2] = ["kind", "name"];
 
-/// Fields of every workload that a number stands for where a mapping is expected.
+/// Fields of every workload that a number may stand for where a mapping is expected.
 const NUMBERS: [&str; 2] = ["threads", "error"];
 
-/// What to write instead of `node`, of which the text is `snippet`, as the value of the field at `path`.
+/// Returns the remedy for `node`, with the text `snippet`, as the value of the field at `path`.
 pub(super) fn remedy(
     schema: &WorkloadSchema,
     path: &str,
@@ -38,13 +38,13 @@ pub(super) fn remedy(
     }
 }
 
-/// The remedy for a text that says "nothing" in the words of YAML or Python.
+/// Returns the remedy for a text that means null in YAML or Python.
 fn nothing(value: &YamlValue, field: &FieldSchema) -> Option<String> {
     let YamlValue::Text(text) = value else { return None };
     if !matches!(text.to_lowercase().as_str(), "null" | "none" | "nil" | "~" | "") {
         return None;
     }
-    // A choice may have a value that is called so.
+    // A choice may have such a value.
     if matches!(&field.ty, FieldType::Choice(choices) if choices.contains(&text.to_lowercase())) {
         return None;
     }
@@ -52,7 +52,7 @@ fn nothing(value: &YamlValue, field: &FieldSchema) -> Option<String> {
     Some(format!("{instead}, or delete it for the default"))
 }
 
-/// What to write instead of a value that is not of type `ty`.
+/// Returns the remedy for a value that is not of type `ty`.
 fn of_type(
     schema: &WorkloadSchema,
     path: &str,
@@ -98,7 +98,7 @@ fn of_type(
     }
 }
 
-/// The remedy for several values where one is expected; fields of trials alone can be swept.
+/// Returns the remedy for several values instead of one; only fields of trials can be swept.
 fn swept(schema: &WorkloadSchema, path: &str, value: &YamlValue, snippet: &str) -> Option<String> {
     schema.fields.at(path)?;
     let is_short = matches!(value, YamlValue::Mapping(_)) && is_inline(snippet);
@@ -106,7 +106,7 @@ fn swept(schema: &WorkloadSchema, path: &str, value: &YamlValue, snippet: &str) 
     Some(format!("to sweep it, write `{path}: {declared}` under `parameters`"))
 }
 
-/// The remedy for what is not a list.
+/// Returns the remedy for a value that is not a list.
 fn list(schema: &WorkloadSchema, value: &YamlValue, item: &FieldSchema, snippet: &str) -> String {
     match (value, &item.ty) {
         (YamlValue::Mapping(_), FieldType::Object(_)) if !is_inline(snippet) => {
@@ -122,7 +122,7 @@ fn list(schema: &WorkloadSchema, value: &YamlValue, item: &FieldSchema, snippet:
     }
 }
 
-/// The remedy for what is not a mapping.
+/// Returns the remedy for a value that is not a mapping.
 fn mapping(
     schema: &WorkloadSchema,
     path: &str,
@@ -159,7 +159,7 @@ fn mapping(
     }
 }
 
-/// The fields of `object` that a single value stands for, as they are written between its braces.
+/// Returns the fields of `object` that a single value may stand for, as written between braces.
 fn fitting(
     schema: &WorkloadSchema,
     value: &YamlValue,
@@ -194,7 +194,7 @@ fn fitting(
     }
 }
 
-/// The mapping in `object` that has a text as a choice, as it is written.
+/// Returns the mapping with this choice in `object`, as it is written.
 fn within(text: &str, object: &ObjectSchema) -> Option<String> {
     object.fields.iter().find_map(|(name, field)| {
         let FieldType::Object(inner) = &field.ty else { return None };
@@ -203,7 +203,7 @@ fn within(text: &str, object: &ObjectSchema) -> Option<String> {
     })
 }
 
-/// The field of `object` whose choice a text is, or resembles.
+/// Returns the field of `object` with this choice, or with a similar one.
 fn chosen<'o>(
     schema: &WorkloadSchema,
     text: &str,
@@ -219,10 +219,10 @@ fn chosen<'o>(
     exactly(text, &choices).or_else(|| choices.iter().find_map(near))
 }
 
-/// A field and the choices that it has.
+/// A field and its choices.
 type Choices<'o> = (&'o str, &'o [String]);
 
-/// The fields of `object` that have choices, the most likely first.
+/// Returns the fields of `object` that have choices, the most likely first.
 fn choices(object: &ObjectSchema) -> Vec<Choices<'_>> {
     let choices = object.fields.iter().filter_map(|(name, field)| match &field.ty {
         FieldType::Choice(choices) => Some((name.as_str(), choices.as_slice())),
@@ -235,7 +235,7 @@ fn choices(object: &ObjectSchema) -> Vec<Choices<'_>> {
     choices
 }
 
-/// The field that has this very choice.
+/// Returns the field with exactly this choice.
 fn exactly<'o>(text: &str, choices: &[Choices<'o>]) -> Option<(&'o str, &'o str)> {
     choices.iter().find_map(|(name, choices)| {
         let choice = choices.iter().find(|choice| *choice == text)?;
@@ -247,12 +247,12 @@ fn is_one_of(value: &YamlValue, choices: &[String]) -> bool {
     matches!(value, YamlValue::Text(text) if choices.contains(text))
 }
 
-/// Whether a value is written between brackets on one line.
+/// Whether a value is written in brackets on one line.
 fn is_inline(snippet: &str) -> bool {
     snippet.starts_with('{') && !snippet.contains('\n')
 }
 
-/// The names of the fields of a mapping, the first few of many.
+/// Returns the names of the fields of a mapping; only the first if there are many.
 fn listed(object: &ObjectSchema) -> String {
     const FEW: usize = 6;
     let known: Vec<&str> = object.names().collect();

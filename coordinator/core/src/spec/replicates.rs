@@ -1,12 +1,12 @@
-//! `replicates`: the seeds with which every point is run.
+//! `replicates`: the seeds of every point.
 
 use super::field_reader::{FieldReader, KeyScope, describe};
 use super::tree::{YamlEntry, YamlNode, YamlValue};
 
-/// The most replicates of a point.
+/// The largest number of replicates.
 const MAX_REPLICATES: u64 = 10_000;
 
-/// The seeds with which every point is run.
+/// Reads the seeds of every point.
 pub(super) fn replicates(
     reader: &mut FieldReader<'_>,
     entry: &YamlEntry,

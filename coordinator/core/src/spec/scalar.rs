@@ -1,4 +1,4 @@
-//! Single values of a file in the JSON form of their types.
+//! Single values of a file in JSON form.
 
 use serde_json::Value as Json;
 
@@ -6,7 +6,7 @@ use super::tree::YamlValue;
 use crate::schema::field::FieldType;
 use crate::space::whole;
 
-/// A single value in the JSON form of its type.
+/// Converts a value to the JSON form of its type.
 pub(super) fn scalar(value: &YamlValue, ty: &FieldType) -> Option<Json> {
     match (value, ty) {
         (YamlValue::Bool(x), FieldType::Bool) => Some(Json::from(*x)),
@@ -28,13 +28,13 @@ pub(super) fn scalar(value: &YamlValue, ty: &FieldType) -> Option<Json> {
     }
 }
 
-/// An integer that is in the range of a field, and so in that of JSON.
+/// Converts an integer in the range of its field.
 fn integer(x: i128) -> Option<Json> {
     let unsigned = u64::try_from(x).ok().map(Json::from);
     unsigned.or_else(|| i64::try_from(x).ok().map(Json::from))
 }
 
-/// A finite number.
+/// Returns a finite number.
 pub(super) fn number(value: &YamlValue) -> Option<f64> {
     match value {
         YamlValue::Integer(x) => Some(*x as f64),

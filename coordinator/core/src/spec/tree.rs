@@ -1,8 +1,8 @@
-//! From YAML text to a tree in which every key and value knows its place.
+//! Reading YAML into a tree with the spans of keys and values.
 //!
-//! Numbers stay numbers, texts stay texts, and what other readers of YAML disagree about (`yes`,
-//! `010`) stays text, to be refused where a boolean or a number is wanted. Size, depth and aliases
-//! are bounded, so that no file can exhaust memory or stack.
+//! Words on whose type YAML readers disagree (`yes`, `010`) stay texts, and are refused where a
+//! boolean or a number is expected. Size, depth and aliases are bounded, so that no file can
+//! exhaust memory or stack.
 
 use std::fmt;
 
@@ -12,14 +12,14 @@ use serde_saphyr::{Error, Location, Spanned};
 
 use super::mistake::{MistakeCollector, Span};
 
-/// The largest file that is read, in bytes.
+/// The largest file size in bytes.
 const MAX_BYTES: usize = 1 << 20;
-/// How deep lists and mappings may nest.
+/// The deepest nesting of lists and mappings.
 const MAX_DEPTH: usize = 32;
-/// How many values a file may have after its aliases are expanded.
+/// The largest number of values after aliases are expanded.
 const MAX_NODES: usize = 100_000;
 
-/// A value and its place.
+/// A value and its span.
 #[derive(Debug, Clone)]
 pub(super) struct YamlNode {
     pub(super) value: YamlValue,
@@ -37,7 +37,7 @@ pub(super) enum YamlValue {
     Mapping(Vec<YamlEntry>),
 }
 
-/// A key, its place and its value.
+/// A key, its span and its value.
 #[derive(Debug, Clone)]
 pub(super) struct YamlEntry {
     pub(super) key: String,
@@ -45,7 +45,7 @@ pub(super) struct YamlEntry {
     pub(super) node: YamlNode,
 }
 
-/// Reads a file. Mistakes of syntax and size are reported; then there is no tree.
+/// Reads a file; none if it has errors of syntax or size, which are reported.
 pub(super) fn read(report: &mut MistakeCollector<'_>, text: &str) -> Option<YamlNode> {
     if text.len() > MAX_BYTES {
         report
@@ -61,11 +61,11 @@ pub(super) fn read(report: &mut MistakeCollector<'_>, text: &str) -> Option<Yaml
             max_events: 4 * MAX_NODES,
             max_anchors: 1000,
             max_aliases: 10_000,
-            // A second one is reported as such.
+            // A second document is reported.
             max_documents: 2,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
-        // Reported by whoever walks the tree, all of them.
+        // The walk through the tree reports all duplicates.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         strict_booleans: true,
@@ -156,10 +156,11 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-/// Turns the places of the reader, which are incomplete, into spans of a text.
+/// Converts the incomplete locations of the YAML reader into spans of a text.
 struct SpanFinder<'t> {
     text: &'t str,
-    /// The byte of every 64th character, to find a character without counting from the start.
+    /// The byte offset of every 64th character, so that a character is found without counting from
+    /// the start.
     bytes: Vec<usize>,
 }
 
@@ -168,7 +169,7 @@ impl<'t> SpanFinder<'t> {
         Self { text, bytes: text.char_indices().step_by(64).map(|(byte, _)| byte).collect() }
     }
 
-    /// The byte at which a character begins.
+    /// Returns the byte offset of a character.
     fn byte(&self, character: usize) -> usize {
         let Some(&start) = self.bytes.get(character / 64) else { return self.text.len() };
         let rest = &self.text[start..];
@@ -183,8 +184,8 @@ impl<'t> SpanFinder<'t> {
         Span::new(start, self.byte(offset.saturating_add(length)) - start)
     }
 
-    /// The node, at `fallback` if it has no extent of its own, as an empty value or a block has
-    /// none.
+    /// Converts a node; its span is `fallback` if it has no extent of its own, such as an empty
+    /// value or a block.
     fn node(&self, raw: Raw, fallback: Span) -> YamlNode {
         let mut span = self.span(raw.referenced);
         if span.length == 0 {
@@ -207,7 +208,7 @@ impl<'t> SpanFinder<'t> {
         YamlNode { value, span }
     }
 
-    /// An item of a list; a block is shown by its first key.
+    /// Converts an item of a list; a block is shown by its first key.
     fn item(&self, raw: Raw) -> YamlNode {
         let first = match &raw.value {
             RawValue::Mapping(entries) => entries.first().map(|(key, _)| self.span(key.referenced)),
@@ -222,14 +223,14 @@ impl<'t> SpanFinder<'t> {
         let YamlNode { value: key, span } = self.node(key, start);
         let text = match key {
             YamlValue::Text(text) => text,
-            // `1: x` has a name that is nobody's: whoever looks for it says so.
+            // A key such as `1` is no known name and is reported as unknown.
             _ => self.text.get(span.offset..span.end()).unwrap_or_default().to_owned(),
         };
         YamlEntry { key: text, span, node: self.node(value, span) }
     }
 
-    /// Extends the place of an opening bracket to its closing one, if only spaces and a comma stand
-    /// between the last item and it.
+    /// Extends the span of an opening bracket to the closing one, if only spaces and a comma follow
+    /// the last item.
     fn closed(&self, span: Span, last: Option<Span>) -> Span {
         let closing = match self.text.as_bytes().get(span.offset) {
             Some(b'[') => ']',
@@ -247,7 +248,7 @@ impl<'t> SpanFinder<'t> {
     }
 }
 
-/// What a reader's error means in our words, and what to do about it.
+/// Translates an error of the YAML reader, and adds the remedy.
 fn explain(error: &Error) -> (String, Option<&'static str>) {
     let (message, help) = match error.without_snippet() {
         Error::AliasError { error, .. } => return explain(error),
@@ -282,7 +283,7 @@ fn explain(error: &Error) -> (String, Option<&'static str>) {
     (message.to_owned(), help)
 }
 
-/// A message of the scanner, with a remedy where it is known.
+/// Translates a message of the scanner, and adds the remedy if it is known.
 fn syntax(message: &str) -> (String, Option<&'static str>) {
     let remedies = [
         ("bracket", "close it"),
@@ -296,7 +297,7 @@ fn syntax(message: &str) -> (String, Option<&'static str>) {
         ("unknown escape character", "use single quotes, or write `\\\\`"),
     ];
     let remedy = remedies.iter().find(|(words, _)| message.contains(words));
-    // The scanner quotes in two ways.
+    // The scanner uses two kinds of quotes.
     (format!("not YAML: {}", message.replace('`', "'")), remedy.map(|(_, help)| *help))
 }
 

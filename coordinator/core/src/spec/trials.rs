@@ -1,7 +1,7 @@
-//! The configurations that a sweep leads to, checked as a whole: fields that contradict each other.
+//! Checks of resolved trials: contradictions between fields.
 //!
-//! Every point of a small sweep is looked at, a sample of a large one. A contradiction is reported
-//! once, at the first of its fields that the file gives.
+//! Every point of a small sweep is checked, and a sample of a large one. A contradiction is
+//! reported once, at the first of its fields in the file.
 
 use std::collections::BTreeSet;
 
@@ -16,10 +16,10 @@ use crate::sampler::Permutation;
 use crate::schema::FieldConflict;
 use crate::space::{Domain, Point};
 
-/// How many points are looked at.
+/// The largest number of points that are checked.
 const MAX_POINTS: u64 = 2000;
 
-/// Checks the points of a definition that has no other mistakes.
+/// Checks the points of a definition without other errors.
 pub(super) fn check(
     reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
@@ -29,7 +29,7 @@ pub(super) fn check(
     let plan = Plan::new(definition, schema);
     let seeds = definition.seeds.len() as u64;
     let points = plan.trials().div_ceil(seeds);
-    // Points of a large sweep that need no history are picked at random, the same ones every time: at
+    // If a large sweep needs no history, its points are sampled randomly, with a fixed seed. At
     // regular distances, a grid could show the same value of a parameter each time.
     let sample = (points > MAX_POINTS && !plan.records_points())
         .then(|| Permutation::new(points, definition.seed));
@@ -55,7 +55,7 @@ pub(super) fn check(
     }
 }
 
-/// Checks the fixed part of a file that has other mistakes, as far as it does not depend on them.
+/// Checks the fixed part of a file with other errors, as far as it does not depend on them.
 pub(super) fn check_fixed(
     reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
@@ -86,7 +86,7 @@ fn report(
     };
     let found = problem.paths.iter().find_map(place);
     let (at, span) = found.unwrap_or((String::new(), Span::new(0, 0)));
-    // The other parameters that have a part in it.
+    // The other parameters involved.
     let others: Point = trial
         .iter()
         .flat_map(|trial| trial.swept.iter())
@@ -101,7 +101,7 @@ fn report(
     reader.report.error(span, problem.message.clone()).about(path).help(help);
 }
 
-/// Where the value of a parameter stands that a trial has.
+/// Returns the span of the value that a parameter has in a trial.
 fn swept_place(declarations: &Declarations<'_>, trial: &PlannedTrial, path: &str) -> Option<Span> {
     let value = trial.swept.get(path)?;
     let declared = declarations.get(path)?;

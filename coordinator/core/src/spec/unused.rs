@@ -1,9 +1,10 @@
-//! Whether everything that a file says reaches some trial: no parameter that never exists, none
-//! where the kind of the trial ignores it, no fixed value that is never used. A fixed value that a
-//! parameter always replaces is only warned about: people sweep over what their file had before.
+//! Checks that everything in a file affects some trial: no parameter that never exists or that the
+//! kind of the trial ignores, and no unused fixed value. A fixed value that a parameter always
+//! replaces is only a warning, because users sweep over what their file had before.
 //!
-//! Only the parameters that decide about others matter; all their cases are gone through. Constraints
-//! are left aside: a field that only they keep from a wrong kind still wants its `when`.
+//! Only the parameters on which others depend matter; all their combinations are visited.
+//! Constraints are ignored: a field that only a constraint keeps from a wrong kind still needs its
+//! `when`.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +19,12 @@ use crate::schema::field::{self, FieldSchema, names};
 use crate::space::resolved_space::{ResolvedCondition, ResolvedSpace};
 use crate::space::{AxisPick, Domain, Space};
 
-/// How many cases are gone through.
+/// The largest number of combinations that are visited.
 const MAX_CASES: usize = 100_000;
-/// A deciding parameter with more values than this is represented by those that conditions name.
+/// The number of values above which a parameter is represented by those in conditions.
 const MAX_ROWS: u64 = 64;
 
-/// Reports what reaches no trial. `fixed` is the configuration around the space.
+/// Reports everything that affects no trial. `fixed` is the configuration around the space.
 pub(super) fn check(
     reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
@@ -62,16 +63,16 @@ pub(super) fn check(
     }
 }
 
-/// What was found in all cases together.
+/// The findings of all combinations together.
 #[derive(Default)]
 struct ReachedValues {
-    /// The positions of the parameters that exist in some case.
+    /// The positions of the parameters that exist in some combination.
     existing: BTreeSet<usize>,
-    /// For each parameter, the kinds that ignore it in some case where it exists.
+    /// For each parameter, the kinds that ignore it in some combination where it exists.
     ignored: Vec<BTreeSet<String>>,
-    /// The fixed fields that are used in some case.
+    /// The fixed fields that are used in some combination.
     used: BTreeSet<String>,
-    /// The kinds that come up, by the path of the field.
+    /// The kinds that occur, by the path of the field.
     kinds: BTreeSet<(String, String)>,
 }
 
@@ -105,7 +106,7 @@ impl ReachedValues {
     }
 }
 
-/// One case.
+/// One combination of deciding parameters.
 struct SpaceView<'a> {
     schema: &'a WorkloadSchema,
     axes: &'a ResolvedSpace,
@@ -118,7 +119,7 @@ impl SpaceView<'_> {
         !matches!(self.picks.get(self.axes.axis_of[position]), None | Some(AxisPick::Inactive))
     }
 
-    /// The text that the field at `path` has in this case.
+    /// Returns the text of the field at `path` in this combination.
     fn text(&self, path: &str) -> Option<String> {
         if let Some(position) = self.axes.position(path)
             && let Some(AxisPick::Row(row)) = self.picks.get(self.axes.axis_of[position])
@@ -130,7 +131,7 @@ impl SpaceView<'_> {
     }
 }
 
-/// All cases, or nothing if they are too many.
+/// Returns all combinations; none if there are too many.
 fn cases(axes: &ResolvedSpace) -> Option<Vec<Vec<AxisPick>>> {
     let mut cases = vec![Vec::new()];
     for index in 0..axes.list.len() {
@@ -153,7 +154,7 @@ fn cases(axes: &ResolvedSpace) -> Option<Vec<Vec<AxisPick>>> {
     Some(cases)
 }
 
-/// The rows of an axis that stand for all: every one that something tells apart from the others.
+/// Returns the rows that represent an axis: each one that conditions tell apart.
 fn representatives(axes: &ResolvedSpace, index: usize) -> Vec<u64> {
     let axis = &axes.list[index];
     let mut named = BTreeSet::new();
@@ -218,7 +219,7 @@ fn report_parameters(
     }
 }
 
-/// Why a parameter never exists, if one of its conditions alone says so.
+/// Explains why a parameter never exists, if a single condition shows it.
 fn why_never(axes: &ResolvedSpace, position: usize, fixed: &Json) -> String {
     for condition in &axes.parameters[position].when {
         let value = field::value_at(fixed, &condition.path);
@@ -231,7 +232,7 @@ fn why_never(axes: &ResolvedSpace, position: usize, fixed: &Json) -> String {
     "its conditions never hold together".to_owned()
 }
 
-/// The condition that keeps a parameter from kinds that ignore it.
+/// Returns the condition that keeps a parameter from the kinds that ignore it.
 fn remedy(field: &FieldSchema, kind_path: &str, kinds: &Domain) -> String {
     let using = field.kinds.iter().flatten();
     let using: Vec<&str> = using
@@ -245,7 +246,7 @@ fn remedy(field: &FieldSchema, kind_path: &str, kinds: &Domain) -> String {
     }
 }
 
-/// What to do about a field that no kind of the sweep uses.
+/// Returns the remedy for a field that no kind of the sweep uses.
 fn switch(field: &FieldSchema, kind_path: &str) -> String {
     let kinds = field.kinds.as_deref().unwrap_or_default();
     format!("delete it, or set `{kind_path}` to {}", names(kinds, "or"))

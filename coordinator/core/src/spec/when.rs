@@ -1,5 +1,5 @@
 //! `when`: the conditions under which a parameter exists, checked against the fields and parameters
-//! that they look at.
+//! in them.
 
 use serde_json::Value as Json;
 
@@ -10,13 +10,13 @@ use super::tree::{YamlEntry, YamlNode, YamlValue};
 use crate::schema::field::{self, FieldSchema};
 use crate::space::{Condition, Domain};
 
-/// What stands in for the conditions of a parameter among the faulty paths.
+/// Returns the path that stands for the conditions of a parameter among the faulty paths.
 pub(super) fn when_path(path: &str) -> String {
     format!("{path}.when")
 }
 
-/// The conditions of a parameter, sorted by path; those with a mistake are left out. `fixed` is the
-/// configuration around the parameters.
+/// Reads the conditions of a parameter, sorted by path, without those that have errors. `fixed` is
+/// the configuration around the parameters.
 pub(super) fn when(
     reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
@@ -79,7 +79,7 @@ fn condition(
         reader.report.error(entry.node.span, "this condition never holds").help(help);
         return None;
     }
-    // Where a parameter with conditions does not exist, its field has the fixed value.
+    // Where a conditional parameter does not exist, its field has the fixed value.
     let fixed = parameter.and_then(|parameter| parameter.when.and(field::value_at(fixed, path)));
     let values = values(reader, path, field, nodes, |value| {
         let domain = parameter.and_then(|parameter| parameter.domain.as_ref());
@@ -91,7 +91,7 @@ fn condition(
     Some(Condition { path: path.to_owned(), values })
 }
 
-/// The values of a condition; `check` says of one that never comes up what does.
+/// Reads the values of a condition; `check` refuses those that never occur.
 fn values(
     reader: &mut FieldReader<'_>,
     path: &str,
@@ -117,12 +117,12 @@ fn values(
         }
         values.push(value);
     }
-    // The order of the values means nothing.
+    // The order of values has no meaning.
     values.sort_by_key(Json::to_string);
     is_right.then_some(values)
 }
 
-/// Reports a condition that looks at nothing.
+/// Reports a condition on an unknown field.
 fn unknown(reader: &mut FieldReader<'_>, declarations: &Declarations<'_>, entry: &YamlEntry) {
     let name = &entry.key;
     if declarations.schema.fields.at(name).is_some() {
@@ -143,7 +143,7 @@ fn unknown(reader: &mut FieldReader<'_>, declarations: &Declarations<'_>, entry:
     };
 }
 
-/// What a parameter takes, to say why a condition never holds.
+/// Describes the values of a parameter, to explain why a condition never holds.
 fn takes(path: &str, domain: &Domain) -> String {
     match domain {
         Domain::Categorical { values, .. } => {

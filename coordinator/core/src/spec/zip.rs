@@ -6,7 +6,7 @@ use super::parameters::{Declarations, DeclaredParameter, Reference};
 use super::tree::{YamlNode, YamlValue};
 use crate::space::Domain;
 
-/// The groups under `zip`, each in the order of declaration; those with a mistake are left out.
+/// Reads the groups, each in the order of declaration, without those that have errors.
 pub(super) fn zip(
     reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
@@ -25,7 +25,7 @@ pub(super) fn zip(
             let found = describe(&group.value, reader.report.snippet(group.span));
             let message = format!("a group of `zip` must be a list of parameters, not {found}");
             reader.report.error(group.span, message).help(help);
-            // One mistake, not one for each name of a list without groups.
+            // A list without groups gives one error, not one per name.
             break;
         };
         if let Some(members) = zip_group(reader, declarations, group.span, names, &read) {
@@ -110,7 +110,7 @@ fn zip_member<'a, 'n>(
     }
 }
 
-/// Whether the parameters of a group have equally many values and the same conditions.
+/// Checks that the parameters of a group have the same number of values and the same conditions.
 fn check_lengths(
     reader: &mut FieldReader<'_>,
     span: Span,

@@ -1,7 +1,7 @@
-//! Names that other tools give to what our sweep files call otherwise: those of the keys of
-//! parameters here, those of its fields and metrics in the schema of a workload.
+//! Words of other tools for names in sweep files. The keys of parameters are here; fields and
+//! metrics are in the schema of a workload.
 
-/// Words of other tools as [`plain`] writes them, and the path or name that is meant.
+/// Words of other tools, normalised by [`plain`], each with the path or name that it stands for.
 pub type Aliases = &'static [(&'static [&'static str], &'static str)];
 
 const KEYS: Aliases = &[
@@ -15,19 +15,19 @@ const KEYS: Aliases = &[
     (&["weights", "probs", "p"], "probabilities"),
 ];
 
-/// The path or name that a word of another tool stands for.
+/// Returns the path or name that a word of another tool stands for.
 pub(crate) fn path(aliases: Aliases, word: &str) -> Option<&'static str> {
     all(aliases, word).next()
 }
 
-/// Everything that a word of another tool may stand for: it may be a field and a value.
+/// Returns everything that a word of another tool may stand for, such as a field and a value.
 pub(super) fn all(aliases: Aliases, word: &str) -> impl Iterator<Item = &'static str> {
     let word = plain(word);
     let all = aliases.iter().chain(KEYS);
     all.filter(move |(words, _)| words.contains(&word.as_str())).map(|(_, meant)| *meant)
 }
 
-/// A word without case and separators: `learning_rate`, `learningRate` and `learning-rate` are one.
+/// Normalises a word: `learning_rate`, `learningRate` and `learning-rate` are the same.
 fn plain(word: &str) -> String {
     word.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
 }

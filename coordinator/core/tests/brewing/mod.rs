@@ -1,5 +1,5 @@
-//! A made-up workload with three fields: trials brew coffee. That the engine of sweeps is tested on
-//! it shows that it knows nothing of what Rheobase trains.
+//! A made-up workload with three fields, whose trials brew coffee. Testing the engine with it shows
+//! that the engine knows nothing about networks.
 
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::{MetricName, WorkloadName};
@@ -12,10 +12,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-/// The quality of a cup, of which more is better.
+/// The quality of a cup; larger is better.
 pub(crate) const TASTE: MetricName = MetricName::of("taste");
 
-/// The bitterness of a cup, of which less is better.
+/// The bitterness of a cup; smaller is better.
 pub(crate) const BITTERNESS: MetricName = MetricName::of("bitterness");
 
 /// The workload.
@@ -33,7 +33,7 @@ struct Cup {
     /// Seconds of grinding.
     #[schemars(range(min = 0.0))]
     grind: f64,
-    /// What the engine of sweeps goes by.
+    /// The resources.
     resources: Resources,
     /// The seed of the trial.
     seed: u64,
@@ -43,31 +43,31 @@ struct Cup {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Bean {
-    /// From a sack that not every worker has.
+    /// A bean from a sack that not every worker has.
     #[default]
     Instant,
-    /// From the sack called `beans`.
+    /// A bean from the sack called `beans`.
     Arabica,
-    /// From the same sack.
+    /// Another bean from the same sack.
     Robusta,
 }
 
-/// What the engine of sweeps goes by.
+/// The resources of a trial.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Resources {
     /// Slots that a trial takes.
     #[schemars(range(min = 1, max = 1024))]
     threads: u32,
-    /// Hot plates that a trial takes, which the engine calls GPUs.
+    /// Hot plates, which the engine counts as GPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 8.0), extend("exclusiveMinimum" = 0.0, "x-optional" = true))]
     gpus: Option<f64>,
-    /// Megabytes of water.
+    /// Water, which the engine counts as memory in MB.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 65_536), extend("x-optional" = true))]
     memory_mb: Option<u64>,
-    /// Seconds that an attempt may take.
+    /// The time limit of an attempt in seconds.
     timeout: Option<f64>,
 }
 

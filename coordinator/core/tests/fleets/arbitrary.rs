@@ -1,4 +1,4 @@
-//! Whatever happens, in any order.
+//! Fleets under arbitrary events in any order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use rheo_core::sweep::{AttemptEnded, AttemptOutcome, TrialEnded, TrialOutcome};
 use crate::runner::Fate;
 use crate::world::{World, name, replayed};
 
-/// Budgets are ample: what is lost in an outage is nobody's fault here.
+/// Retry budgets are ample: nothing lost in an outage is the fault of a trial.
 const AMPLE: &str = "
 name: sim
 parameters:
@@ -23,7 +23,7 @@ resources: {threads: 2}
 retry: {lost: 1000, error: 1000, out_of_memory: 1000, backoff: 2}
 ";
 
-/// Any attempt that does not end as preempted is one too many.
+/// No attempt may end in any other way than preempted.
 const STRICT: &str = "
 name: sim
 parameters:
@@ -38,7 +38,7 @@ enum Happening {
     /// Some steps of the coordinator.
     Act(u8),
     Pass(u64),
-    /// The coordinator dies and is away for some time.
+    /// The coordinator crashes and stays down for some time.
     Crash(u64),
     Preempt(usize, bool, bool),
     End(usize, PilotEndCause),
@@ -53,7 +53,7 @@ enum Happening {
     Drain,
     Stop,
     Launch(u32),
-    /// An earlier request comes again.
+    /// An earlier request is repeated.
     Again(prop::sample::Index),
     Pause,
     Resume,
@@ -167,16 +167,17 @@ fn ask(world: &mut World, wish: &Happening) {
 
 fn world(file: &str) -> World {
     let mut world = World::new(4);
-    // Two trials and one slot that is of no use.
+    // Two trials, and one slot that is unusable.
     world.threads = 2;
-    // What hangs after it was requeued within one look ends only with its time.
+    // A pilot that hangs after it was requeued within one round ends only at its time limit.
     world.cluster.walltime = Duration::from_hours(1);
     world.submit(file);
     world.launch((0, 4), 5);
     world
 }
 
-/// Nothing goes wrong any more: all is done, each trial once, and the cluster is left empty.
+/// Checks that once nothing fails any more, every trial completes once and the cluster is left
+/// empty.
 fn recover(world: &mut World) {
     let (id, sweep) = (world.request(), SweepName::parse("sim").unwrap());
     world.cluster.heal();
@@ -195,7 +196,7 @@ fn recover(world: &mut World) {
     assert_eq!(ended, (0..12).map(|index| (index, 1)).collect());
 }
 
-/// Attempts by how they ended.
+/// Counts attempts by outcome.
 fn attempts(world: &World) -> BTreeMap<AttemptOutcome, u32> {
     let mut outcomes = BTreeMap::new();
     for event in &world.events {
@@ -231,7 +232,7 @@ proptest! {
     }
 
     #[test]
-    fn a_submission_that_comes_through_late_is_a_double_only_until_it_is_seen(
+    fn a_late_submission_is_a_duplicate_only_until_it_is_seen(
         happenings in prop::collection::vec(
             prop_oneof![4 => course(), 1 => problem()], 0..80),
     ) {
@@ -251,7 +252,7 @@ proptest! {
     ) {
         let mut world = world(STRICT);
         for happening in &happenings {
-            // The coordinator looks in time: a lease that ran out would be lost.
+            // The coordinator polls in time: an expired lease would count as lost.
             happen(&mut world, happening);
             world.round();
             if let Happening::Pass(seconds) = happening {

@@ -1,5 +1,5 @@
-//! A cluster for one fleet: its queue, its nodes, and everything that goes wrong with jobs and with
-//! those who answer for them. It finds jobs by the name of their pilot, as the launcher of Slurm does.
+//! A simulated cluster for one fleet: its queue, its nodes, and the failures of jobs and of its
+//! controller. Like the Slurm launcher, it finds jobs by the name of their pilot.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use rheo_core::fleet::{PilotEndCause, PilotStatus};
 use rheo_core::time::Timestamp;
 
-/// A running job that is asked to go and does not is cancelled after so long.
+/// The time after which a running job that ignores a request to stop is cancelled.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Where a job is.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     Queued,
@@ -25,11 +25,11 @@ pub(crate) struct Job {
     pub(crate) stage: Stage,
     pub(crate) since: Timestamp,
     pub(crate) restarts: u32,
-    /// When it was first asked to go.
+    /// The time of the first request to stop it.
     pub(crate) asked: Option<Timestamp>,
 }
 
-/// What the cluster is asked about.
+/// The kinds of calls to the cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) number: u64,
@@ -37,17 +37,17 @@ pub(crate) struct Known {
     pub(crate) runs: bool,
 }
 
-/// What became of a submission.
+/// The result of a submission.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Taken(String),
-    /// It may have come through.
+    /// The reply was lost; the submission may have succeeded.
     Lost,
     Refused,
     Limit,
 }
 
-/// How often the commands of the cluster were run.
+/// The numbers of calls by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Calls {
     pub(crate) observe: u64,
@@ -64,30 +64,30 @@ impl Calls {
 /// The cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    /// Jobs that live, and ended ones as long as they are remembered.
+    /// Live jobs, and ended ones while they are remembered.
     pub(crate) jobs: BTreeMap<u64, Job>,
     by_pilot: BTreeMap<u64, Vec<u64>>,
     next: u64,
     pub(crate) calls: Calls,
-    /// Jobs that run at a time.
+    /// The largest number of running jobs.
     pub(crate) nodes: usize,
-    /// Jobs that are accepted at a time.
+    /// The largest number of accepted jobs.
     pub(crate) limit: usize,
-    /// Nothing starts.
+    /// Whether no job starts.
     pub(crate) held: bool,
-    /// Nobody answers.
+    /// Whether the controller does not reply.
     pub(crate) away: bool,
-    /// Answers to submissions are lost: of those that came through, of others, or of none.
+    /// Which submissions have their replies lost: successful ones, others, or none.
     pub(crate) loses: Option<bool>,
-    /// Lost submissions come through only later, when they may have been made again.
+    /// Whether submissions with lost replies succeed only later, when they may have been repeated.
     pub(crate) late: Option<Duration>,
     overdue: Vec<(Timestamp, u64)>,
-    /// No job is accepted.
+    /// Whether no job is accepted.
     pub(crate) refuses: bool,
     pub(crate) walltime: Duration,
-    /// How long ended jobs are remembered.
+    /// The time for which ended jobs are remembered.
     pub(crate) memory: Duration,
-    /// How long a job waits at least.
+    /// The shortest waiting time of a job.
     pub(crate) delay: Duration,
 }
 
@@ -112,7 +112,7 @@ impl Cluster {
         }
     }
 
-    /// Nothing goes wrong any more.
+    /// Stops all failures.
     pub(crate) fn heal(&mut self) {
         (self.nodes, self.limit) = (100, usize::MAX);
         (self.held, self.away, self.refuses, self.loses, self.late) =
@@ -123,12 +123,12 @@ impl Cluster {
         self.jobs.values().filter(|job| job.stage == stage).count()
     }
 
-    /// Jobs in the queue or on a node.
+    /// Returns the jobs that are queued or running.
     pub(crate) fn living(&self) -> usize {
         self.jobs.values().filter(|job| job.lives()).count()
     }
 
-    /// Lives of `pilot`: more than one is a double.
+    /// Returns the live jobs of `pilot`: more than one is a duplicate.
     pub(crate) fn lives(&self, pilot: u64) -> usize {
         self.of(pilot).filter(|(_, job)| job.lives()).count()
     }
@@ -138,7 +138,8 @@ impl Cluster {
         ids.filter_map(|id| Some((*id, self.jobs.get(id)?)))
     }
 
-    /// Where these pilots are, and doubles that were removed. One call, and one more if there are any.
+    /// Returns the status of these pilots, and removes duplicates. It costs one call, and one more
+    /// if there are duplicates.
     pub(crate) fn observe(
         &mut self,
         pilots: &[Known],
@@ -204,7 +205,8 @@ impl Cluster {
         id
     }
 
-    /// Has pilots go: queued ones at once; running ones are asked, and cancelled when patience ends.
+    /// Removes pilots: queued ones at once; running ones are asked to stop, and cancelled after a
+    /// while.
     pub(crate) fn remove(&mut self, pilots: &[Known], now: Timestamp) -> Option<()> {
         let nameless = pilots.iter().filter(|pilot| pilot.handle.is_none()).count() as u64;
         let asks = pilots.iter().any(|pilot| pilot.handle.is_some() && pilot.runs);
@@ -228,14 +230,14 @@ impl Cluster {
         Some(())
     }
 
-    /// Ends a job that lives.
+    /// Ends a live job.
     pub(crate) fn end(&mut self, id: u64, cause: PilotEndCause, now: Timestamp) {
         if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.lives()) {
             (job.stage, job.since) = (Stage::Ended(cause), now);
         }
     }
 
-    /// Puts a running job into the queue again, under the same name.
+    /// Requeues a running job under the same name.
     pub(crate) fn requeue(&mut self, id: u64, now: Timestamp) {
         let job = self.jobs.get_mut(&id).unwrap();
         (job.stage, job.since) = (Stage::Queued, now);
@@ -243,7 +245,7 @@ impl Cluster {
         job.asked = None;
     }
 
-    /// Lets time pass: ended jobs are forgotten, and queued ones start, which are returned.
+    /// Advances time: forgets ended jobs, and starts queued ones, which are returned.
     pub(crate) fn pass(&mut self, now: Timestamp) -> Vec<u64> {
         for (_, pilot) in self.overdue.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
             self.accept(pilot, now);
@@ -272,7 +274,7 @@ impl Cluster {
         started
     }
 
-    /// The `n`-th running job, counted round and round.
+    /// Returns the `n`-th running job, modulo their number.
     pub(crate) fn nth_running(&self, n: usize) -> Option<u64> {
         let running: Vec<u64> = self.running().collect();
         running.get(n.checked_rem(running.len())?).copied()

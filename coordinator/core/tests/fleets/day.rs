@@ -1,8 +1,9 @@
-//! A day of a fleet of up to 500 pilots: sweeps arrive, nodes come and go, pilots are preempted, reach
-//! their walltime and lose their nodes, the controller is away and the coordinator restarts.
+//! A simulated day of a fleet of up to 500 pilots: sweeps arrive; nodes come and go; pilots are
+//! preempted, reach their time limit and lose their nodes; the controller has an outage and the
+//! coordinator restarts.
 //!
-//! One seed, so one day: what it costs and how it looks is a figure of the documentation, and the
-//! committed figure is the one of this code.
+//! The seed is fixed, so the day is always the same. The documentation shows its figure and costs,
+//! and the test checks that they are those of this code.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,48 +20,48 @@ use crate::cluster::{Calls, Stage};
 use crate::plot::{self, Stretch};
 use crate::world::{POLL, World, replayed};
 
-/// The most pilots.
+/// The largest number of pilots.
 const MAX: u32 = 500;
 
-/// Slots of a pilot; a trial takes them all.
+/// The slots of a pilot; a trial takes all of them.
 const SLOTS: u32 = 4;
 
-/// Looks in a day.
+/// The number of polls in a day.
 const LOOKS: u64 = 24 * 3600 / 10;
 
-/// Looks in a minute.
+/// The number of polls in a minute.
 pub(crate) const PER_MINUTE: usize = 6;
 
-/// The most submissions in one look.
+/// The largest number of submissions in one poll.
 const BURST: u64 = 100;
 
-/// What was seen in one look.
+/// The observations of one poll.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Look {
-    /// Pilots that all trials would fill which have not ended.
+    /// The number of pilots that the unfinished trials would fill.
     pub(crate) wanted: u64,
     pub(crate) queued: u64,
     pub(crate) running: u64,
     pub(crate) calls: Calls,
 }
 
-/// The controller does not answer.
+/// Whether the controller is down.
 const AWAY: Stretch = (14 * 60, 14 * 60 + 20, "controller away");
 
-/// The coordinator does not run.
+/// Whether the coordinator is down.
 const DOWN: Stretch = (17 * 60 + 30, 17 * 60 + 35, "restart");
 
-/// When the controller does not answer.
+/// The minutes of the controller's outage.
 fn is_away(minute: u64) -> bool {
     (AWAY.0..AWAY.1).contains(&minute)
 }
 
-/// When the coordinator does not run.
+/// The minutes of the coordinator's outage.
 fn is_down(minute: u64) -> bool {
     (DOWN.0..DOWN.1).contains(&minute)
 }
 
-/// Nodes that other people leave to us.
+/// Returns the number of nodes that other users leave free.
 fn nodes(minute: u64) -> usize {
     match minute / 60 {
         0..5 => 520,
@@ -73,7 +74,7 @@ fn nodes(minute: u64) -> usize {
     }
 }
 
-/// Sweeps by the minute in which they are submitted: how many trials each has.
+/// The numbers of trials of the sweeps, by minute of submission.
 const SWEEPS: [(u64, u32); 6] = [
     (20, 1500),
     (6 * 60, 150),
@@ -107,7 +108,7 @@ impl Day {
         let mut world = World::new(0);
         world.now = Timestamp(0);
         world.thorough = false;
-        // How a cluster's word gives trials back is what is looked at, not leases.
+        // Leases are long, so that trials return only by the cluster's reports.
         world.lease = Duration::from_hours(48);
         world.threads = SLOTS;
         world.trial = (Duration::from_mins(30), Duration::from_mins(90));
@@ -117,7 +118,7 @@ impl Day {
         Self { world, rng: ChaCha8Rng::seed_from_u64(500), looks: Vec::new() }
     }
 
-    /// Whether something happens that happens `rate` times an hour.
+    /// Whether an event with `rate` occurrences per hour occurs now.
     fn happens(&mut self, rate: f64) -> bool {
         let uniform = f64::from(self.rng.next_u32()) / f64::from(u32::MAX);
         uniform < rate * POLL.as_secs_f64() / 3600.0
@@ -128,7 +129,7 @@ impl Day {
         self.world.cluster.nth_running(n)
     }
 
-    /// What happens to the cluster and to the coordinator in one look's time.
+    /// Advances the cluster and the coordinator by one poll.
     fn happen(&mut self, minute: u64) {
         if !self.world.up && !is_down(minute) {
             self.world.restart();
@@ -137,7 +138,7 @@ impl Day {
         }
         self.world.cluster.away = is_away(minute);
         self.world.cluster.nodes = nodes(minute);
-        // Others want their nodes back: the youngest jobs go, most of them into the queue again.
+        // Other users take their nodes back: the newest jobs go, and most of them are requeued.
         let surplus = self.world.cluster.count(Stage::Running).saturating_sub(nodes(minute));
         let victims: Vec<u64> = self.world.cluster.running().rev().take(surplus).collect();
         for id in victims {
@@ -165,7 +166,7 @@ impl Day {
         }
         self.happen(minute);
         let before = self.world.cluster.calls;
-        // Here it is checked that no work waits for want of a pilot.
+        // No work may wait for lack of a pilot.
         self.world.round();
         let after = self.world.cluster.calls;
         let calls = Calls {
@@ -199,7 +200,7 @@ impl Day {
     }
 }
 
-/// Calls in each minute.
+/// Returns the number of calls in each minute.
 fn per_minute(looks: &[Look]) -> Vec<u64> {
     let sum = |looks: &[Look]| looks.iter().map(|look| look.calls.total()).sum();
     looks.chunks(PER_MINUTE).map(sum).collect()
@@ -232,8 +233,8 @@ fn figures(day: &Day) -> String {
     text
 }
 
-/// At most one `squeue`, two `scancel` and a burst of submissions in a look; and over an hour not many
-/// more calls than looks and pilots.
+/// Checks the rate of calls: at most one `squeue`, two `scancel` and a burst of submissions per
+/// poll; and over an hour, few more calls than polls and pilots.
 fn check_the_cost(day: &Day) {
     for look in &day.looks {
         assert!(look.calls.observe <= 1 && look.calls.remove <= 2, "{look:?}");
@@ -250,7 +251,7 @@ fn check_the_cost(day: &Day) {
     assert!(steady * 100 >= day.looks.len() / PER_MINUTE * 90, "{steady} quiet minutes");
 }
 
-/// The text between two marks of a document.
+/// Returns the text between two marks of a document.
 const MARKS: [&str; 2] = ["<!-- figures of the day -->\n", "<!-- end of the figures -->\n"];
 
 #[test]

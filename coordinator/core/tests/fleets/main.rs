@@ -1,8 +1,8 @@
-//! Fleets on a cluster that does what clusters do: jobs wait, die, are preempted, requeued and
-//! forgotten, answers get lost, and the coordinator dies in the middle of it.
+//! Fleets on a simulated cluster: jobs wait, die, are preempted, requeued and forgotten; replies
+//! are lost; and the coordinator crashes in between.
 //!
-//! At every moment no more jobs live than are allowed, each under a name of its own that the state
-//! knows; and once the cluster behaves again, every sweep completes.
+//! At every moment, there are no more live jobs than allowed, each under a unique name that the
+//! state knows. Once the cluster works again, every sweep completes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -22,7 +22,7 @@ mod scenario;
 mod unfit;
 mod world;
 
-/// The meaning of a sweep file.
+/// Parses a sweep file.
 fn definition(text: &str) -> Box<SweepDefinition> {
     let parsed = spec::parse(&workloads(), "demo.yaml", text);
     Box::new(parsed.unwrap_or_else(|mistakes| panic!("{}", mistakes.render())).definition)

@@ -1,4 +1,4 @@
-//! The figure of a day, as SVG written by hand: pilots above, calls per minute below.
+//! The figure of a simulated day as handwritten SVG: pilots above, calls per minute below.
 
 use std::fmt::Write as _;
 
@@ -15,12 +15,12 @@ const STYLE: &str = "text{font-family:Helvetica,Arial,sans-serif;font-size:14px;
 .wanted{fill:none;stroke:#111;stroke-width:1.6}\
 .max{stroke:#b2182b;stroke-width:1.6;stroke-dasharray:7 4}.shade{fill:#000;fill-opacity:.09}";
 
-/// One panel: a range of values on a range of heights.
+/// A panel: a range of values on a range of heights.
 struct Panel {
     top: f64,
     bottom: f64,
     most: f64,
-    /// Whether equal steps are equal factors, from 1.
+    /// Whether the axis is logarithmic, from 1.
     logarithmic: bool,
 }
 
@@ -34,7 +34,7 @@ impl Panel {
         self.bottom - share * (self.bottom - self.top)
     }
 
-    /// The grid, the numbers and what they mean.
+    /// Draws the grid and its labels.
     fn axes(&self, svg: &mut String, ticks: &[u32], label: &str) {
         let end = WIDTH - RIGHT;
         for tick in ticks {
@@ -58,7 +58,7 @@ impl Panel {
         .unwrap();
     }
 
-    /// The area between two series, one value a minute, drawn as steps.
+    /// Draws the area between two series of one value per minute, as steps.
     fn area(&self, svg: &mut String, class: &str, low: &[f64], high: &[f64]) {
         let mut path = self.steps(high);
         let mut last = f64::NAN;
@@ -107,7 +107,7 @@ fn text(svg: &mut String, (x, y): (f64, f64), class: &str, text: &str) {
     writeln!(svg, r#"<text class="{class}" x="{x:.1}" y="{y:.1}">{text}</text>"#).unwrap();
 }
 
-/// The legend: a sample of each colour and what it stands for.
+/// Draws the legend.
 fn legend(svg: &mut String) {
     let entries = [
         ("running", "running", 92.0),
@@ -128,7 +128,7 @@ fn legend(svg: &mut String) {
     }
 }
 
-/// A stretch of the day, from one minute to another, with its name.
+/// Draws a named period of the day.
 pub(crate) type Stretch = (u64, u64, &'static str);
 
 fn shade(svg: &mut String, panels: &[&Panel], stretches: &[Stretch]) {
@@ -149,7 +149,7 @@ fn shade(svg: &mut String, panels: &[&Panel], stretches: &[Stretch]) {
     }
 }
 
-/// The figure.
+/// Draws the figure.
 pub(crate) fn draw(looks: &[Look], max: u64, stretches: &[Stretch]) -> String {
     let pilots = Panel { top: 58.0, bottom: 370.0, most: 600.0, logarithmic: false };
     let cost = Panel { top: 430.0, bottom: 545.0, most: 1000.0, logarithmic: true };

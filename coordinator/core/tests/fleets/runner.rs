@@ -1,6 +1,7 @@
-//! The workers of running pilots: they join, take trials, give them back, and die with their jobs.
+//! The simulated workers of running pilots: they join, take trials, return them, and die with their
+//! jobs.
 //!
-//! Time passes here: what is done by the coordinator is in `world`.
+//! Time advances here; the coordinator acts in `world`.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::brewing::BREWING;
 use crate::cluster::Stage;
 use crate::world::{LEASE, World, name};
 
-/// What becomes of a job that starts.
+/// The fate of a started job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Works,
@@ -32,15 +33,15 @@ pub(crate) enum Fate {
 pub(crate) struct Runner {
     pub(crate) id: WorkerId,
     fate: Fate,
-    /// When it is ready to join.
+    /// The time at which it joins.
     ready: Timestamp,
     pub(crate) joined: bool,
-    /// Its trials, and when they will be done.
+    /// Its trials, and the times at which they complete.
     pub(crate) held: Vec<(AttemptId, Timestamp)>,
 }
 
 impl World {
-    /// What happens by itself in a moment.
+    /// The events of a step of time.
     pub(crate) fn step(&mut self) {
         self.work = true;
         for job in self.cluster.pass(self.now) {
@@ -64,14 +65,14 @@ impl World {
                 Some(cause) => self.cluster.end(id, cause, self.now),
             }
         }
-        // Where leases are long, nothing hangs on seconds.
+        // With long leases, nothing depends on seconds.
         if self.up && (self.lease <= LEASE || self.now.0.is_multiple_of(60_000)) {
             self.send(Command::Tick).unwrap();
         }
         self.check();
     }
 
-    /// A worker does what it does; says how its job ends if it does.
+    /// Advances a worker; returns the way in which its job ends, if it does.
     fn live(&mut self, runner: &mut Runner, job: u64) -> Option<PilotEndCause> {
         if self.now < runner.ready || runner.fate == Fate::Hangs {
             return None;
@@ -99,7 +100,7 @@ impl World {
         }
         if !runner.held.is_empty() && self.lease <= LEASE {
             let (held, lease) = (self.named(runner), self.lease);
-            // One that was forgotten joins again.
+            // A forgotten worker joins again.
             runner.joined = self.send(Command::Renew { worker, held, lease }).is_ok();
         }
         self.acquire(runner, job);
@@ -124,7 +125,7 @@ impl World {
         runner.joined = true;
     }
 
-    /// The attempts of a worker, as it names them to the coordinator.
+    /// Returns the attempts that a worker reports as held.
     fn named(&self, runner: &Runner) -> Vec<HeldAttempt> {
         let attempts = runner.held.iter().map(|(attempt, _)| attempt.clone());
         attempts
@@ -139,7 +140,7 @@ impl World {
             return;
         }
         let held = self.named(runner);
-        // Of GPUs the coordinator knows which are taken.
+        // The coordinator knows which GPUs are in use.
         let free = FreeResources { cpus: slots, ..FreeResources::of(self.fleet().spec.worker) };
         let (worker, lease) = (runner.id, self.lease);
         let ask = Command::Acquire { worker, held, free, only: None, lease };
@@ -147,7 +148,7 @@ impl World {
             return self.join(runner, job);
         };
         let takes = self.fleet().pilot_takes_trials(self.cluster.jobs[&job].pilot);
-        // One whose GPUs are full says nothing of others.
+        // A worker with busy GPUs says nothing about others.
         self.work = !(events.is_empty() && takes) || self.fleet().spec.worker.gpus > 0;
         for event in events {
             let Event::TrialLeased(TrialLeased { attempt, .. }) = event else { continue };
@@ -179,7 +180,7 @@ impl World {
         self.work = true;
     }
 
-    /// The cluster takes a running job's place. Its worker may hear of it before.
+    /// Preempts a running job. Its worker may be warned before.
     pub(crate) fn preempt(&mut self, id: u64, requeued: bool, noticed: bool) {
         if let Some(mut runner) = self.runners.remove(&id)
             && noticed
@@ -194,7 +195,7 @@ impl World {
         }
     }
 
-    /// A running job ends without a word of its worker.
+    /// Ends a running job without a message from its worker.
     pub(crate) fn kill(&mut self, id: u64, cause: PilotEndCause) {
         self.runners.remove(&id);
         self.cluster.end(id, cause, self.now);

@@ -1,4 +1,4 @@
-//! What is promised in so many words.
+//! Scenarios of fleets, one promise each.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::cluster::Stage;
 use crate::runner::Fate;
 use crate::world::{World, name};
 
-/// `trials` trials of `threads` threads.
+/// A sweep of `trials` trials with `threads` threads each.
 fn sweep(trials: u32, threads: u32) -> String {
     format!(
         "
@@ -45,7 +45,7 @@ fn a_fleet_whose_pilots_die_at_once_backs_off_and_recovers() {
     assert!((9..16).contains(&(times.len() - 40)), "{}", times.len());
     assert!(world.fleet().problem.as_ref().unwrap().text.contains("before a worker"));
     world.fate = Fate::Works;
-    // The longest pause, a pilot that lasts for two minutes, and then all the others.
+    // The longest pause, a pilot that runs for two minutes, and then all the others.
     world.until(6 * 13, |world| world.cluster.count(Stage::Running) > 30);
     assert_eq!((world.fleet().failures, &world.fleet().problem), (0, &None));
 }
@@ -142,7 +142,8 @@ fn slots_that_no_trial_fits_into_are_not_room() {
     assert_eq!(world.fleet().pilots.len(), 20);
 }
 
-/// Pilots of a fleet whose worker has eight slots and two GPUs, once all 24 trials run that take so much of one.
+/// Returns the number of pilots once all 24 trials run that take this much of a GPU each. A worker
+/// has eight slots and two GPUs.
 fn pilots_for(gpus: f64) -> usize {
     let mut world = World::new(50);
     world.submit(&sweep(24, 1).replace("threads: 1", &format!("threads: 1, gpus: {gpus}")));
@@ -161,7 +162,7 @@ fn pilots_are_as_many_as_trials_need_that_share_gpus() {
 }
 
 #[test]
-fn a_fleet_without_gpus_says_that_its_workers_are_too_small_and_starts_none() {
+fn a_fleet_without_gpus_reports_too_small_workers_and_starts_none() {
     let mut world = World::new(50);
     world.submit(&sweep(20, 1).replace("threads: 1", "threads: 1, gpus: 0.5"));
     world.launch((0, 20), 8);

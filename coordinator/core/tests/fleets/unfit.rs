@@ -1,4 +1,4 @@
-//! Pilots on nodes that lack what trials need.
+//! Pilots on nodes that do not meet the needs of trials.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn name() -> FleetName {
 }
 
 impl World {
-    /// A fleet of up to `max` pilots that has work.
+    /// Creates a fleet of up to `max` pilots that has work.
     fn new(max: u32) -> Self {
         let mut world = Self { state: State::new(workloads()), now: Timestamp(1_000) };
         let text = "{name: s, replicates: 50, parameters: {grams: {values: [8]}}}";
@@ -60,7 +60,7 @@ impl World {
         &self.state.fleets[&name()]
     }
 
-    /// Looks at the pilots: those that were planned run, but for these, which have ended.
+    /// Polls the pilots: planned ones run, except for these, which have ended.
     fn look(&mut self, ended: &[u64]) {
         let status = |number: &u64| {
             if ended.contains(number) {
@@ -74,7 +74,7 @@ impl World {
         self.ask(FleetCommand::Reconcile { fleet: name(), statuses });
     }
 
-    /// A worker of a pilot joins on a node and asks for a trial.
+    /// Has a worker of a pilot join on a node and ask for a trial.
     fn join(&mut self, number: u64, node: &str, devices: Vec<String>) -> WorkerId {
         let worker = WorkerId(Uuid::from_u128(u128::from(number) + 100));
         let pilot = Some(PilotId { fleet: name(), number });
@@ -100,7 +100,7 @@ impl World {
         worker
     }
 
-    /// A pilot starts on a node without any device, and gives up.
+    /// Starts a pilot on a node without any device; it leaves as unfit.
     fn fail_on(&mut self, node: &str) {
         self.look(&[]);
         self.look(&[]);
@@ -123,7 +123,7 @@ fn u42_a_fleet_avoids_a_node_after_two_unfit_pilots_there() {
     }
     world.fail_on("n2");
     assert_eq!(world.fleet().excluded(), ["n1"], "one is no proof");
-    // Whoever asks for more wants it tried everywhere.
+    // Scaling up resets the excluded nodes.
     let request = RequestId(Uuid::from_u128(2));
     let (min, max) = (None, Some(3));
     world.ask(FleetCommand::Scale { fleet: name(), min, max, request });

@@ -1,7 +1,7 @@
-//! The world around a fleet: its cluster, the workers of its pilots, and a coordinator that looks
-//! after it step by step as `rheo serve` does, and may die between any two steps.
+//! The simulated world of a fleet: a cluster, the workers of its pilots, and a coordinator that
+//! acts step by step as `rheo serve` does and may crash between any two steps.
 //!
-//! What is durable is the list of events; everything else of the coordinator is gone after a crash.
+//! Only the list of events is durable; a crash loses everything else of the coordinator.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -24,10 +24,10 @@ use crate::runner::{Fate, Runner};
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
-/// How often the coordinator looks.
+/// The polling interval of the coordinator.
 pub(crate) const POLL: Duration = Duration::from_secs(10);
 
-/// Where the coordinator is in a round.
+/// The position of the coordinator in a round.
 #[derive(Debug)]
 enum Doing {
     Nothing,
@@ -42,33 +42,33 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) now: Timestamp,
     pub(crate) events: Vec<Event>,
-    /// Requests that were made, to be made again.
+    /// Earlier requests, to be repeated.
     pub(crate) sent: Vec<FleetCommand>,
     pub(crate) cluster: Cluster,
     pub(crate) runners: BTreeMap<u64, Runner>,
     pub(crate) fate: Fate,
-    /// Whether the coordinator runs.
+    /// Whether the coordinator is up.
     pub(crate) up: bool,
     doing: Doing,
     pub(crate) lease: Duration,
     /// Threads of every trial.
     pub(crate) threads: u32,
-    /// The shortest trial, and by how much others are longer.
+    /// The shortest duration of a trial, and the spread of durations.
     pub(crate) trial: (Duration, Duration),
-    /// What is left of trials that were given back.
+    /// The remaining durations of returned trials.
     pub(crate) left: BTreeMap<TrialId, Duration>,
-    /// Where attempts come from, as their workers were told.
+    /// The origins of attempts, as their workers know them.
     pub(crate) origins: BTreeMap<AttemptId, Option<Origin>>,
-    /// More jobs than this would be too many.
+    /// The largest allowed number of live jobs.
     pub(crate) bound: usize,
-    /// Doubles may exist until they are seen.
+    /// Whether duplicates may exist until they are observed.
     pub(crate) doubles: bool,
-    /// Everything is checked all the time.
+    /// Whether everything is checked after every step.
     pub(crate) thorough: bool,
     requests: u128,
-    /// How often the coordinator started.
+    /// The number of starts of the coordinator.
     starts: u128,
-    /// Whether somebody who asks for a trial may get one.
+    /// Whether a worker that asks for a trial may get one.
     pub(crate) work: bool,
 }
 
@@ -116,7 +116,7 @@ impl World {
         self.launch_offering(bounds, ResourceOffer { cpus: slots, ..ResourceOffer::default() });
     }
 
-    /// A fleet of pilots with one worker each that offers this.
+    /// Creates a fleet of pilots with one worker each with this offer.
     pub(crate) fn launch_offering(&mut self, (min, max): (u32, u32), worker: ResourceOffer) {
         let spec = Box::new(FleetSpec {
             name: name(),
@@ -141,7 +141,7 @@ impl World {
         &self.state.fleets[&name()]
     }
 
-    /// A request of a client; made twice, it changes nothing more.
+    /// Sends a client's request twice; the repetition must change nothing.
     pub(crate) fn ask(&mut self, command: FleetCommand) {
         if !self.up {
             return;
@@ -164,7 +164,7 @@ impl World {
         if let Some(fleet) = self.state.fleets.get(&name()) {
             let (max, pilots) = (fleet.spec.max as usize, fleet.pilots.len());
             assert!(pilots <= max.max(self.bound), "{pilots} pilots after {command:?}");
-            // After a lower bound was set: never more than there are, until there are few enough.
+            // After a lower maximum was set, the number of jobs must not grow until it is reached.
             self.bound = max.max(self.bound.min(pilots));
         }
         Ok(events)
@@ -174,7 +174,7 @@ impl World {
         self.send(Command::Fleet(command)).unwrap()
     }
 
-    /// What must hold of the cluster at every moment.
+    /// Checks the invariants of the cluster.
     pub(crate) fn check(&self) {
         let living = self.cluster.living();
         if !self.doubles {
@@ -190,7 +190,7 @@ impl World {
         }
     }
 
-    /// The coordinator does one thing. Says whether it is in the middle of a round.
+    /// Lets the coordinator take one step; returns whether it is in the middle of a round.
     pub(crate) fn act(&mut self) -> bool {
         if !self.up {
             return false;
@@ -214,7 +214,7 @@ impl World {
         !matches!(self.doing, Doing::Nothing)
     }
 
-    /// A whole round of the coordinator.
+    /// Runs a whole round of the coordinator.
     pub(crate) fn round(&mut self) {
         while self.act() {}
     }
@@ -252,7 +252,7 @@ impl World {
         }
         let planned =
             events.iter().any(|event| matches!(event, Event::Fleet(FleetEvent::PilotPlanned(_))));
-        // Trials that are free only now count at the next look.
+        // Trials that became free only now count in the next round.
         let freed = events.iter().any(|event| matches!(event, Event::AttemptEnded(_)));
         if due && !planned && !freed {
             self.check_nothing_waits_in_vain(failing);
@@ -263,8 +263,8 @@ impl World {
         self.doing = Doing::Wishing(submit, known(fleet, |pilot| pilot.removing));
     }
 
-    /// After a look that planned nothing: every trial that nobody has finds room in a pilot, or there
-    /// must not be more of them now, or one shows just now whether a failure is over.
+    /// Checks a round that planned nothing: every trial without a lease fits into a pilot, unless
+    /// no more pilots are allowed or a single one is probing the cluster.
     fn check_nothing_waits_in_vain(&self, failing: bool) {
         let fleet = self.fleet();
         let full = fleet.pilots.len() >= fleet.spec.max as usize;
@@ -282,7 +282,7 @@ impl World {
             pilot.is_some() && job.stage == Stage::Running
         };
         let taken = self.runners.iter().filter(|(job, _)| serves(job)).flat_map(|(_, runner)| {
-            // One that was preempted in between hears of it when it renews.
+            // A preempted worker learns about it when it renews.
             runner.held.iter().filter(|(attempt, _)| self.state.holds(runner.id, attempt))
         });
         let taken = taken.count() as u64;
@@ -320,7 +320,7 @@ impl World {
         self.tell(FleetCommand::Unavailable { fleet: name(), text });
     }
 
-    /// The coordinator is gone, with all that was not durable.
+    /// Crashes the coordinator, which loses everything that was not durable.
     pub(crate) fn crash(&mut self) {
         self.up = false;
         self.doing = Doing::Nothing;
@@ -333,7 +333,7 @@ impl World {
         self.start();
     }
 
-    /// Lets time pass, in which the coordinator is in the middle of what it does.
+    /// Advances time while the coordinator is in the middle of a step.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -342,7 +342,7 @@ impl World {
         }
     }
 
-    /// Looks every [`POLL`] until `done`, at most `most` times.
+    /// Polls every [`POLL`] until `done`, at most `most` times.
     pub(crate) fn until(&mut self, most: usize, done: impl Fn(&Self) -> bool) {
         for _ in 0..most {
             if done(self) {
@@ -363,7 +363,7 @@ impl World {
     }
 }
 
-/// The state after these events, by way of text, as they come out of a journal.
+/// Rebuilds the state from events that were stored as text.
 pub(crate) fn replayed(events: &[Event]) -> State {
     let mut state = State::new(workloads());
     for event in events {

@@ -1,4 +1,4 @@
-//! Spaces from the outside: every point of a plan, against a list that is made by brute force.
+//! Tests of search spaces: every point of a plan is compared with a list made by brute force.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,5 +1,5 @@
-//! Finite spaces with conditions, zipped parameters and constraints, against a list of their points
-//! that is made by brute force.
+//! Finite spaces with conditions, zipped parameters and constraints, compared with brute-force
+//! lists of their points.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ fn brewing() -> Arc<WorkloadSchema> {
     workloads().schema(&BREWING)
 }
 
-/// A definition around a space; the paths of its parameters need not be fields.
+/// Builds a definition around a space; the paths of its parameters need not be fields.
 pub(crate) fn definition(method: SearchMethod, space: Space) -> SweepDefinition {
     SweepDefinition {
         name: SweepName::parse("demo").unwrap(),
@@ -40,7 +40,7 @@ pub(crate) fn definition(method: SearchMethod, space: Space) -> SweepDefinition 
     }
 }
 
-/// Every point that a plan suggests, to its end.
+/// Returns every point that a plan suggests.
 pub(crate) fn suggested(definition: &SweepDefinition) -> Vec<Point> {
     let plan = Plan::new(definition, &brewing());
     let mut history = plan.history();
@@ -53,7 +53,7 @@ pub(crate) fn suggested(definition: &SweepDefinition) -> Vec<Point> {
     points
 }
 
-/// A constraint and the same in Rust; `a` and `b` are the values of its two parameters.
+/// A constraint with its equivalent in Rust; `a` and `b` are the values of its two parameters.
 type Rule = (&'static str, fn(i64, i64) -> bool);
 
 const RULES: [Rule; 5] = [
@@ -64,17 +64,17 @@ const RULES: [Rule; 5] = [
     ("(A + B) % 2 == 0", |a, b| (a + b) % 2 == 0),
 ];
 
-/// What a random space is made of. Parameter i takes 0..sizes[i].
+/// The ingredients of a random space. Parameter i takes 0..sizes[i].
 #[derive(Debug, Clone)]
 struct Plot {
     sizes: Vec<i64>,
-    /// For each parameter, another one that it depends on and the values that it wants.
+    /// For each parameter, another one that it depends on and the values required of it.
     when: Vec<Option<(usize, Vec<i64>)>>,
     /// The order of declaration.
     order: Vec<usize>,
     /// Whether the first two parameters step together.
     is_zipped: bool,
-    /// A rule and its two parameters.
+    /// A constraint and its two parameters.
     rules: Vec<(usize, usize, usize)>,
 }
 
@@ -110,7 +110,7 @@ impl Plot {
         }
     }
 
-    /// All points, by going through every combination of values.
+    /// Lists all points by visiting every combination of values.
     fn points(&self) -> BTreeSet<String> {
         let mut points = BTreeSet::new();
         let total: i64 = self.sizes.iter().product();
@@ -228,7 +228,7 @@ proptest! {
             let suggestion = plan.suggest(&history, point as u64).unwrap();
             history.record_suggestion(&suggestion);
         }
-        // Both by way of their stored form, as a restarted coordinator has them.
+        // Both are loaded from their stored form, as after a restart.
         let stored = serde_json::to_string(&(&definition, history.suggestions())).unwrap();
         let (definition, suggestions): (SweepDefinition, Vec<Suggestion>) =
             serde_json::from_str(&stored).unwrap();
@@ -245,7 +245,7 @@ proptest! {
     }
 }
 
-/// Makes the first value of the first list of values likelier than the others.
+/// Makes the first value of the first list likelier than the others.
 fn weigh(space: &mut Space, weight: u32) {
     let zipped: Vec<String> = space.zip.concat();
     for parameter in &mut space.parameters {
@@ -355,7 +355,7 @@ fn sobol_points_fill_the_square_more_evenly_than_random_ones() {
         when: Vec::new(),
     });
     let space = Space { parameters: parameters.to_vec(), ..Space::default() };
-    // 256 points on a board of 16 by 16: one on each field, were they perfectly even.
+    // 256 points on a board of 16 by 16: a perfectly even sequence has one on each field.
     let empty_fields = |method| {
         let plan = Plan::new(&definition(method, space.clone()), &brewing());
         assert!(!plan.records_points());

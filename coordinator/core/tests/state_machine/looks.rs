@@ -1,4 +1,4 @@
-//! Looking at trials: it chooses no point, and a trial that runs is resolved once.
+//! Viewing trials: it chooses no point, and a running trial is resolved only once.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn a_queued_trial_whose_point_is_not_chosen_is_shown_without_one() {
     world.join(worker(0));
     assert_eq!(world.acquire(worker(0), 1), 1);
     assert_eq!(look(&world, 0).swept.iter().count(), 2);
-    // The other seed of the point that was chosen.
+    // The other seed of the chosen point.
     assert_eq!(look(&world, 1).swept, look(&world, 0).swept);
     assert_eq!(look(&world, 2).swept.iter().count(), 0);
 }
@@ -37,7 +37,7 @@ fn a_trial_that_runs_is_resolved_once_and_forgotten_when_it_ends() {
     assert_eq!(world.acquire(worker(0), 1), 1);
     let first = world.sweep().trial(0).unwrap();
     assert!(Arc::ptr_eq(&first, &world.sweep().trial(0).unwrap()));
-    // A state that was loaded resolves it again, the same way.
+    // A loaded state resolves it again, in the same way.
     let loaded = reloaded(&world.state);
     assert_eq!(loaded, world.state);
     assert_eq!(loaded.sweeps[&demo()].trial(0).unwrap(), first);

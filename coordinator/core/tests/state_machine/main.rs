@@ -1,8 +1,8 @@
-//! The state machine under arbitrary commands: workers that crash, repeat themselves, freeze and
-//! come back, clients that change their minds, and a coordinator that restarts.
+//! The state machine under arbitrary commands: workers crash, repeat messages, freeze and come
+//! back; clients change their minds; and the coordinator restarts.
 //!
-//! After every command the state has no defect and replaying the events gives the same state; at the
-//! end a healthy worker finishes what is left, and every trial has each of its rows exactly once.
+//! After every command, the invariants hold and replaying the events gives the same state. At the
+//! end, a healthy worker finishes the rest, and every trial has each of its rows exactly once.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -35,14 +35,14 @@ use crate::brewing::workloads;
 
 use crate::world::*;
 
-/// One thing that happens in the world.
+/// An event in the world.
 #[derive(Debug, Clone)]
 enum Happening {
     Acquire(u8, u32),
     Renew(u8),
     Commit(u8, usize, u64),
     Finish(u8, usize, u8),
-    /// The worker forgets all it knows; its leases remain.
+    /// The worker crashes; its leases remain.
     Crash(u8),
     Leave(u8),
     ReportLost(u8),
@@ -51,18 +51,18 @@ enum Happening {
     Resume,
     Cancel,
     Retry(Option<u64>),
-    /// Rows or checkpoints of these trials turn out to be damaged.
+    /// Rows or checkpoints of these trials are damaged.
     StartOver(Vec<u64>),
     Restart,
     /// A snapshot is taken, or fails.
     Snapshot(bool),
-    /// The surroundings of the worker change so many times.
+    /// The inventory of the worker changes this many times.
     Change(u8, u32),
     LeaveUnfit(u8),
     Delete,
-    /// The sweep of the same name is submitted: the same one, or another.
+    /// A sweep of the same name is submitted: the same one or another.
     Submit(u8),
-    /// An earlier command comes again.
+    /// An earlier command is repeated.
     Again(prop::sample::Index),
 }
 
@@ -104,7 +104,7 @@ fn happen(world: &mut World, happening: &Happening) {
         }
         Happening::Renew(n) => {
             let held = world.held(worker(n));
-            // A worker that was given up is told so.
+            // A forgotten worker is told so.
             let _ = world.send(Command::Renew { worker: worker(n), held, lease: LEASE });
         }
         Happening::Commit(n, which, epochs) => world.commit(worker(n), which, epochs),
@@ -159,17 +159,17 @@ fn happen(world: &mut World, happening: &Happening) {
         }
         Happening::Delete => {
             let id = world.request();
-            // It cannot be while a worker holds a trial.
+            // Deleting is refused while a worker holds a trial.
             let _ = world.send(Command::Client(SweepRequest::Delete { id, sweep }));
         }
         Happening::Submit(which) => {
             let file = [GRID, WEIGHTED, LIMITED][usize::from(which)];
-            // Refused where a sweep of this name exists and differs.
+            // Refused if a different sweep of this name exists.
             let _ = world.submit(file);
         }
         Happening::Again(ref index) => {
             let command = index.get(&world.sent).clone();
-            // Repeated, late and out of order: whatever it does, it must not do harm.
+            // Repeated, late and out of order: it may be refused, but must do no harm.
             let _ = world.send(command);
         }
     }
@@ -178,7 +178,7 @@ fn happen(world: &mut World, happening: &Happening) {
 fn replayed(events: &[Event]) -> State {
     let mut state = State::new(workloads());
     for event in events {
-        // By way of text, because that is how they come out of a journal.
+        // Through text, because events are read from a journal.
         let text = serde_json::to_string(event).unwrap();
         state.apply(&serde_json::from_str(&text).unwrap());
     }
@@ -219,7 +219,8 @@ proptest! {
     }
 }
 
-/// U01, U05, U14: the total is met exactly, and a trial is completed if and only if its rows are.
+/// Checks U01, U05 and U14: the total is exact, and a trial is completed if and only if its rows
+/// are.
 fn check_the_end(world: &World, replayed: &State) {
     let sweep = world.sweep();
     let (reason, _) = sweep.ended.unwrap();
@@ -233,7 +234,7 @@ fn check_the_end(world: &World, replayed: &State) {
         }
     }
     assert_eq!(world.state.work_outlook(worker(9), None), WorkOutlook::None);
-    // U32: a replayed coordinator would plan the very same trials.
+    // U32: a replayed coordinator plans the same trials.
     let again = &replayed.sweeps[&demo()];
     for index in 0..sweep.next {
         let planned = |sweep: &rheo_core::sweep::Sweep| {
@@ -244,7 +245,7 @@ fn check_the_end(world: &World, replayed: &State) {
 }
 
 #[test]
-fn u10_a_worker_that_was_frozen_for_ten_leases_is_refused_and_takes_new_work() {
+fn u10_a_worker_frozen_for_ten_leases_is_refused_and_takes_new_work() {
     let mut world = World::new(GRID);
     world.join(worker(0));
     assert_eq!(world.acquire(worker(0), 1), 1);
@@ -296,7 +297,7 @@ fn u06_retrying_failed_trials_runs_those_and_no_others() {
         assert_eq!(world.acquire(worker(0), 1), 1);
         world.finish(worker(0), 0, how);
     }
-    // Two failed: that is the limit.
+    // Two failed trials reach the limit.
     assert_eq!(
         world.sweep().ended.map(|(reason, _)| reason),
         Some(SweepEndReason::MaxFailedTrials)
@@ -319,7 +320,7 @@ fn u06_retrying_failed_trials_runs_those_and_no_others() {
 fn u36_a_lucky_seed_does_not_reach_the_target() {
     let metric = "metric: {name: bitterness, goal: minimize, target: 0.16}";
     let mut world = World::new(&format!("{GRID}{metric}\n"));
-    // Losses grow with the number of the trial: 0.05, 0.1 and so on.
+    // Losses grow with the trial number: 0.05, 0.1 and so on.
     for _ in 0..2 {
         assert_eq!(world.acquire(worker(0), 1), 1);
         assert_eq!(world.sweep().closed, None);
@@ -334,7 +335,7 @@ fn u47_best_is_a_completed_point_and_follows_what_is_tried_again() {
     let mut world = World::new(&format!("{GRID}{metric}\n"));
     assert_eq!(world.acquire(worker(0), 6), 6);
     let best = |world: &World| world.sweep().best().map(|best| (best.point, best.tally.completed));
-    // The first seed of the first point diverges; its loss is the lowest of all.
+    // The first seed of the first point diverges, with the lowest loss of all.
     for (how, expected) in [
         (4, None),
         (0, None),
@@ -385,7 +386,7 @@ fn u29_a_free_worker_gets_a_trial_at_once_while_others_run() {
 }
 
 #[test]
-fn u02_the_same_sweep_again_is_the_same_and_another_is_refused_with_the_difference() {
+fn u02_resubmitting_changes_nothing_and_another_definition_is_refused_with_the_difference() {
     let mut world = World::new(GRID);
     let submit =
         |text: &str| Command::Submit { definition: definition(text), source: text.to_owned() };
@@ -449,7 +450,7 @@ fn an_attempt_that_took_too_long_names_the_limit() {
     assert!(error.contains("`resources.timeout: 2.5`, the seconds that each attempt"), "{error}");
 }
 
-/// The meaning of a sweep file.
+/// Parses a sweep file.
 fn definition(text: &str) -> Box<SweepDefinition> {
     let parsed = spec::parse(&workloads(), "demo.yaml", text);
     Box::new(parsed.unwrap_or_else(|mistakes| panic!("{}", mistakes.render())).definition)

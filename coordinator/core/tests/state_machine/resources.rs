@@ -1,5 +1,5 @@
-//! Trials that take slots, GPUs and memory of workers that have some of each. Nobody is ever given more than is
-//! there, and a large trial is not passed for ever.
+//! Trials that take slots, GPUs and memory of heterogeneous workers. No worker is ever
+//! over-committed, and a large trial is not overtaken forever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,11 +17,11 @@ use uuid::Uuid;
 use super::*;
 use crate::brewing::BREWING;
 
-/// A coordinator and workers that tell it what they know.
+/// A coordinator, and workers that report their free resources.
 struct Kitchen {
     state: State,
     now: Timestamp,
-    /// What runs, by worker.
+    /// The running attempts, by worker.
     running: BTreeMap<WorkerId, BTreeMap<AttemptId, GrantedResources>>,
     offers: BTreeMap<WorkerId, ResourceOffer>,
 }
@@ -46,7 +46,7 @@ impl Kitchen {
         kitchen
     }
 
-    /// After every command nobody has more than is there: the state says so itself.
+    /// Sends a command and checks that no worker is over-committed.
     fn send(&mut self, command: &Command) -> Vec<Event> {
         let events = execute(&mut self.state, Caller::Coordinator, command, self.now).unwrap();
         assert_eq!(self.state.defects(), [""; 0], "after {command:?}");
@@ -59,7 +59,7 @@ impl Kitchen {
         self.send(&Command::Submit { definition: Box::new(definition), source });
     }
 
-    /// A worker asks for trials; returns those that it gets.
+    /// Has a worker ask for trials; returns those that it gets.
     fn acquire(&mut self, worker: WorkerId) -> Vec<AttemptId> {
         let held = self.running.entry(worker).or_default();
         let mut free = FreeResources::of(self.offers[&worker]);
@@ -90,7 +90,7 @@ impl Kitchen {
         self.send(&Command::Finish { claim, work: None, ending });
     }
 
-    /// Ends the trial that has run longest of a worker.
+    /// Ends the longest-running trial of a worker.
     fn finish_one(&mut self, worker: WorkerId, which: usize) {
         let running = self.running.entry(worker).or_default();
         let count = running.len().max(1);
@@ -115,7 +115,7 @@ fn four_quarters_share_a_gpu_and_the_next_four_the_other() {
     let got = kitchen.acquire(worker(0));
     let gpus: Vec<&[u32]> = got.iter().map(|attempt| kitchen.gpus(attempt)).collect();
     assert_eq!(gpus, [[0], [0], [0], [0], [1], [1], [1], [1]]);
-    // Whoever follows takes the place of the one that has ended, on the same GPU.
+    // The next trial takes the same GPU as the one that ended.
     kitchen.finish(worker(0), &got[1]);
     let next = kitchen.acquire(worker(0));
     assert_eq!(next.len(), 1);
@@ -139,14 +139,14 @@ fn memory_counts_where_a_worker_has_been_given_some() {
 }
 
 #[test]
-fn a_trial_that_waits_for_a_gpu_lets_others_have_the_slots_that_it_does_not_need() {
+fn a_trial_waiting_for_a_gpu_leaves_unneeded_slots_to_others() {
     let mut kitchen = Kitchen::new(&[GPUS]);
     kitchen.submit("whole", "replicates: 9\nresources: {gpus: 1}\n");
     kitchen.submit("plain", "replicates: 90\n");
     kitchen.submit("shared", "replicates: 9\nresources: {gpus: 0.1}\n");
     let got = kitchen.acquire(worker(0));
     let of = |name: &str| got.iter().filter(|attempt| attempt.trial.sweep.as_str() == name).count();
-    // One slot is kept for the trial that waits, and nothing of a GPU is given away.
+    // One slot is reserved for the waiting trial, and none of the GPU is granted.
     assert_eq!((of("whole"), of("plain"), of("shared")), (2, 5, 0));
 }
 
@@ -176,7 +176,7 @@ fn a_worker_without_gpus_is_told_what_it_lacks() {
     assert_eq!(cause.as_deref(), Some(expected));
 }
 
-/// What trials take: threads, thousandths of GPUs, megabytes.
+/// Demands of trials: threads, thousandths of GPUs, megabytes.
 fn takes() -> impl Strategy<Value = (u32, u32, u32)> {
     let gpus = prop_oneof![2 => Just(0u32), 4 => 1..1000u32, 1 => Just(1000), 1 => Just(2000)];
     (1..5u32, gpus, prop_oneof![Just(0u32), 1..3000u32])
@@ -195,8 +195,9 @@ fn offers() -> impl Strategy<Value = Vec<ResourceOffer>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
 
-    /// Sweeps of all shapes on workers of all shapes, which ask and finish in any order: nobody is over-committed
-    /// at any moment (`Kitchen::send`), shares are exact, and every trial runs in the end, whatever passed it.
+    /// Arbitrary sweeps on arbitrary workers, which ask and finish in any order. No worker is ever
+    /// over-committed (checked by `Kitchen::send`), shares are exact, and every trial runs in the
+    /// end, even if others overtake it.
     #[test]
     fn every_trial_runs_and_nobody_is_over_committed(
         offers in offers(),

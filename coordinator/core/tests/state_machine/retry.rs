@@ -1,4 +1,4 @@
-//! The worker that gets the retry of a failed attempt.
+//! The choice of the worker for the retry of a failed attempt.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use rheo_core::time::Timestamp;
 
 use crate::world::*;
 
-/// The pause of the sweep after a first error.
+/// The pause of the sweep after the first error.
 const BACKOFF: Duration = Duration::from_secs(2);
 
-/// One trial, which may fail once.
+/// A sweep of one trial, which may fail once.
 const ONE: &str = "
 name: demo
 retry: {error: 1, backoff: 2}
 ";
 
-/// Worker 0 has failed the only trial; the pause after that is over.
+/// Worker 0 has failed the only trial, and the pause after that is over.
 fn failed(how: u8) -> World {
     let mut world = World::new(ONE);
     assert_eq!(world.acquire(worker(0), 1), 1);
@@ -39,7 +39,7 @@ fn a_failed_attempt_is_tried_again_by_another_worker() {
 #[test]
 fn a_worker_that_is_alone_tries_again_as_soon_as_it_may() {
     assert_eq!(failed(5).acquire(worker(0), 1), 1);
-    // One that has left, or that lacks what the trial needs, is of no use.
+    // A worker that has left, or that does not meet the needs, does not count.
     let mut world = failed(5);
     world.join(worker(1));
     world.send(Command::Leave { worker: worker(1) }).unwrap();

@@ -1,5 +1,5 @@
-//! Sketches of what may come next, on the seams that are there for it. Each shows that the seam
-//! holds, or says what is missing; none of them is a feature.
+//! Sketches of possible extensions. Each shows that the interfaces suffice, or says what is
+//! missing; none is a feature.
 
 mod callers;
 mod looking_back;

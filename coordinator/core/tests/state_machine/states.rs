@@ -1,5 +1,6 @@
-//! Several states, and several histories of one, with sweeps of one name: workers deliver what they
-//! have to whichever coordinator answers, and none ever records what it has not leased.
+//! Several states, and several histories of one state, with sweeps of the same name. Workers
+//! deliver their work to any coordinator that answers, and no coordinator records work that it did
+//! not lease.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +28,7 @@ replicates: 2
 retry: {lost: 1000}
 ";
 
-/// A sweep of the same name, with other values.
+/// A sweep of the same name with other values.
 const OTHER: &str = "
 name: demo
 parameters:
@@ -36,23 +37,24 @@ replicates: 2
 retry: {lost: 1000}
 ";
 
-/// A coordinator, and which leases are its own.
+/// A coordinator and its own leases.
 #[derive(Clone)]
 struct Site {
     world: World,
-    /// The number of every lease that it has granted; a copy shares those from before it was made.
+    /// The number of every lease that it granted; a copy shares those from before the copy was
+    /// made.
     leased: BTreeMap<AttemptId, u64>,
 }
 
-/// What a worker has of one trial.
+/// A worker's record of one trial.
 struct Task {
     worker: WorkerId,
     job: Job,
-    /// The lease, which no two sites share unless one is a copy of the other.
+    /// The lease, which two sites share only if one is a copy of the other.
     lease: u64,
 }
 
-/// State A, state B, and A again as it was when it was copied.
+/// State A, state B, and an earlier copy of A.
 struct Sites {
     all: Vec<Site>,
     backup: Option<Site>,
@@ -69,7 +71,7 @@ enum Happening {
     Renew(usize, u8),
     Restart(usize),
     Backup,
-    /// The copy of A takes the place of the third site.
+    /// Replaces the third site by a copy of A.
     Restore,
     Pass(u64),
 }
@@ -205,7 +207,7 @@ impl Sites {
     }
 }
 
-/// Whether a message with this claim is taken, or was taken before.
+/// Whether a message with this claim is, or was, accepted.
 fn accepts(world: &World, claim: &AttemptClaim) -> bool {
     let mut state = world.state.clone();
     let work = Job { produced: EPOCHS, durable: EPOCHS, ..blank(claim) }.train(0);
@@ -240,7 +242,7 @@ proptest! {
         for happening in &happenings {
             sites.happen(happening);
         }
-        // Whatever was refused elsewhere has harmed nobody: each ends with every row once.
+        // Refused messages did no harm: each site ends with every row once.
         for mut site in sites.all {
             site.world.run_to_the_end();
             for (index, done) in &site.world.sweep().done {
@@ -251,7 +253,7 @@ proptest! {
     }
 }
 
-/// The first trial of a world, leased to the first worker.
+/// Leases the first trial of a world to the first worker.
 fn leased(world: &mut World) -> Job {
     assert_eq!(world.acquire(worker(0), 1), 1);
     world.take(worker(0), 0).unwrap()
@@ -296,7 +298,7 @@ fn a_restored_copy_refuses_what_was_leased_after_it_was_made() {
         }
         let job = leased(&mut original);
         copy.start_as(IncarnationId(Uuid::from_u128(77)));
-        // Never leased here, leased here under the same name, and ended here under that name.
+        // Never leased here; leased here under the same name; and ended here under that name.
         let refused = Rejection::UnknownLease(job.attempt.clone());
         assert_eq!(deliver(&mut copy, &job).unwrap_err(), refused);
         assert_eq!(copy.acquire(worker(0), 1), 1);
@@ -336,7 +338,7 @@ fn a_worker_with_trials_of_one_state_does_not_join_another() {
 }
 
 #[test]
-fn a_state_gets_its_id_once_and_a_pause_is_no_new_start() {
+fn a_state_gets_its_id_once_and_pausing_is_no_start() {
     let mut world = World::new(FIRST);
     let id = world.state.id.unwrap();
     let first = world.state.incarnations.newest().unwrap();

@@ -1,4 +1,4 @@
-//! What a journal keeps of a world: the parts of the newest snapshot and the events since.
+//! The journal of a world: the chunks of the newest snapshot and the events after it.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::de::DeserializeSeed;
 
 use crate::brewing::workloads;
 
-/// A stored state, as text.
+/// A stored state as text.
 #[derive(Clone, Default)]
 pub(crate) struct StoredState {
     root: Option<String>,
@@ -21,7 +21,7 @@ impl StoredState {
         self.events.extend(events.iter().map(|event| serde_json::to_string(event).unwrap()));
     }
 
-    /// Stores what has changed in `state`, which has every event.
+    /// Stores the changes of `state`, to which every event has been applied.
     pub(crate) fn snapshot(&mut self, state: &mut State) {
         self.root = Some(serde_json::to_string(&state.root()).unwrap());
         if !state.is_known() {
@@ -67,7 +67,7 @@ impl StoredState {
     }
 }
 
-/// Takes a snapshot of `state` that fails when a part was written.
+/// Takes a snapshot of `state` that fails after one chunk was written.
 pub(crate) fn fail_snapshot(state: &State) {
     let mut visited = 0;
     let failed = state.visit_changes(&mut |_, _| {
@@ -77,7 +77,7 @@ pub(crate) fn fail_snapshot(state: &State) {
     assert_eq!(failed.is_err(), visited == 2);
 }
 
-/// `state` as it is after it was stored and loaded.
+/// Stores and loads `state`.
 pub(crate) fn reloaded(state: &State) -> State {
     let mut stored = StoredState::default();
     stored.snapshot(&mut state.clone());

@@ -1,5 +1,4 @@
-//! What is undone on purpose: trials that start over because their files are damaged, and sweeps
-//! that are deleted.
+//! Undoing on purpose: restarting trials with damaged files, and deleting sweeps.
 
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ fn a_damaged_checkpoint_makes_a_trial_start_over_without_doubling_rows() {
 }
 
 #[test]
-fn a_completed_trial_that_starts_over_has_its_rows_once_more_and_once_only() {
+fn a_restarted_completed_trial_has_its_rows_exactly_once() {
     let mut world = World::new(GRID);
     world.run_to_the_end();
     let best = world.sweep().best();
@@ -82,7 +81,7 @@ fn a_trial_of_a_cancelled_sweep_that_starts_over_is_cancelled() {
 }
 
 #[test]
-fn u44_a_deleted_sweep_frees_its_name_and_late_commits_never_reach_its_successor() {
+fn u44_deleting_frees_the_name_and_late_commits_never_reach_the_successor() {
     let mut world = World::new(GRID);
     assert_eq!(world.acquire(worker(0), 1), 1);
     world.commit(worker(0), 0, 2);
@@ -91,7 +90,7 @@ fn u44_a_deleted_sweep_frees_its_name_and_late_commits_never_reach_its_successor
     let refused = world.send(delete.clone()).unwrap_err();
     assert_eq!(refused, Rejection::SweepBusy { sweep: demo(), running: 1 });
 
-    // The worker vanishes with a commit on its disk; its lease runs out.
+    // The worker vanishes with a commit on its disk, and its lease expires.
     let mut late = world.take(worker(0), 0).unwrap();
     world.now = world.now + LEASE * 2;
     assert_ne!(world.send(delete.clone()).unwrap(), []);
@@ -102,7 +101,7 @@ fn u44_a_deleted_sweep_frees_its_name_and_late_commits_never_reach_its_successor
     let stale = Rejection::StaleAttempt(late.attempt.clone());
     assert_eq!(world.send(commit.clone()).unwrap_err(), stale);
 
-    // The same sweep again, and the same worker gets the same trial.
+    // The same sweep again; the same worker gets the same trial.
     world.submit(GRID).unwrap();
     assert_eq!(world.acquire(worker(0), 1), 1);
     assert_eq!(world.held(worker(0))[0].attempt.trial, late.attempt.trial);

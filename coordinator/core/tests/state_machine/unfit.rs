@@ -1,4 +1,4 @@
-//! Workers that lack what trials need.
+//! Workers that do not meet the needs of trials.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,15 @@ fn outcomes(world: &World) -> BTreeMap<TrialOutcome, u64> {
 }
 
 #[test]
-fn u42_an_unfit_ending_uses_no_budget_and_another_worker_goes_on_at_once() {
+fn u42_an_unfit_end_uses_no_budget_and_another_worker_continues_at_once() {
     let mut world = World::new(GRID);
     for n in 0..20 {
-        // Each of them is unfit once; so often no trial may fail.
+        // Each worker is unfit once; a trial may not fail that often.
         assert_eq!(world.acquire(worker(n + 20), 1), 1);
         world.finish(worker(n + 20), 0, 11);
     }
     assert_eq!(world.sweep().live[&0].ends, BTreeMap::from([(AttemptOutcome::Unfit, 20)]));
-    // What it had committed before is not lost.
+    // Its earlier commit is not lost.
     assert!(world.sweep().live[&0].durable.total() > 0);
     assert_eq!(world.acquire(worker(0), 1), 1);
     assert_eq!(world.held(worker(0))[0].attempt.to_string(), "demo/0.21");
@@ -37,7 +37,7 @@ fn u42_an_unfit_worker_gets_nothing_more_until_something_has_changed() {
     for _ in 0..3 {
         assert_eq!(world.acquire(worker(0), 1), 0);
     }
-    // The same again is no change.
+    // Joining with the same inventory is no change.
     world.join(worker(0));
     assert_eq!(world.acquire(worker(0), 1), 0);
     let told = world.state.unfit_for_waiting(worker(0), None).unwrap();
@@ -60,7 +60,7 @@ fn u42_one_healthy_worker_completes_everything_beside_one_that_lacks_data() {
         }
     }
     assert_eq!(outcomes(&world), BTreeMap::from([(TrialOutcome::Completed, 6)]));
-    // Kinds vary slowest: the last two are instant, the even ones take two threads.
+    // Kinds vary slowest: the last two are instant, and even ones take two threads.
     assert_eq!(by_worker[&1], [4, 5], "no data set: it takes what needs none, out of turn");
     assert_eq!(by_worker[&2], [1, 3], "one slot");
     assert_eq!(by_worker[&0], [0, 2]);
@@ -76,7 +76,7 @@ fn u42_one_healthy_worker_completes_everything_beside_one_that_lacks_data() {
 }
 
 #[test]
-fn a_trial_that_is_put_off_is_still_queued_and_starts_with_its_first_lease() {
+fn a_deferred_trial_is_queued_and_starts_with_its_first_lease() {
     let mut world = World::new(MIXED);
     assert_eq!(world.acquire(worker(1), 2), 1);
     assert_eq!(world.held(worker(1))[0].attempt.trial.index, 4);
@@ -103,12 +103,12 @@ fn u42_that_no_worker_fits_is_said_with_its_cause_and_since_when() {
     let since = told.since;
     world.now = world.now + LEASE;
     assert_eq!(no_fit(&world).unwrap().since, since);
-    // Another comes: it may fit.
+    // A new worker may fit.
     world.join(worker(1));
     assert_eq!(no_fit(&world), None);
     let gone = world.state.placement_failure(world.sweep(), |id| id != worker(1));
     assert!(gone.is_some(), "the other is not there any more");
-    // After it has left, people still want to know.
+    // The explanation stays after the worker has left.
     let reason = "no disk".to_owned();
     for n in [0, 1] {
         let (worker, reason) = (worker(n), reason.clone());

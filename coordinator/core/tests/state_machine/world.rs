@@ -1,4 +1,4 @@
-//! The world around the state machine: workers that hold attempts, and every event so far.
+//! The simulated world of the state machine: workers that hold attempts, and every event so far.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::stored::{StoredState, fail_snapshot};
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
-/// Rows of `epochs` that every trial produces.
+/// The rows that every trial produces in `epochs` epochs.
 pub(crate) const EPOCHS: u64 = 4;
 
 pub(crate) const GRID: &str = "
@@ -39,7 +39,7 @@ replicates: 2
 retry: {lost: 1, error: 1, backoff: 2}
 ";
 
-/// Its points depend on the history: unequal weights in a finite space.
+/// A sweep whose points depend on the history: unequal weights in a finite space.
 pub(crate) const WEIGHTED: &str = "
 name: demo
 method: random
@@ -60,7 +60,7 @@ max_failed_trials: 2
 retry: {error: 0, lost: 0, preempted: 1}
 ";
 
-/// A worker may lack what some of its trials need: a data set, or two slots.
+/// A sweep some of whose trials need a data set or two slots.
 pub(crate) const MIXED: &str = "
 name: demo
 parameters:
@@ -69,7 +69,7 @@ parameters:
 retry: {lost: 1, error: 1, backoff: 2}
 ";
 
-/// What a worker knows of an attempt that it runs.
+/// A worker's record of an attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) attempt: AttemptId,
@@ -87,15 +87,15 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) events: Vec<Event>,
     pub(crate) stored: StoredState,
-    /// Every command that was sent, to send again.
+    /// Earlier commands, to be repeated.
     pub(crate) sent: Vec<Command>,
     pub(crate) jobs: BTreeMap<WorkerId, Vec<Job>>,
-    /// Rows that were accepted, by trial.
+    /// The accepted rows by trial.
     pub(crate) rows: BTreeMap<u64, u64>,
-    /// The highest attempt number that was seen, by trial.
+    /// The highest attempt number by trial.
     pub(crate) attempts: BTreeMap<u64, u32>,
     pub(crate) requests: u128,
-    /// How often the coordinator started.
+    /// The number of starts of the coordinator.
     pub(crate) starts: u128,
 }
 
@@ -104,7 +104,7 @@ impl World {
         Self::of(1, file)
     }
 
-    /// The world of state `id`.
+    /// Creates a world with the state `id`.
     pub(crate) fn of(id: u128, file: &str) -> Self {
         let mut world = Self {
             id: StateId(Uuid::from_u128(id)),
@@ -124,13 +124,13 @@ impl World {
         world
     }
 
-    /// The coordinator starts: again, if it ran before.
+    /// Starts the coordinator, possibly again.
     pub(crate) fn start(&mut self) {
         self.starts += 1;
         self.start_as(IncarnationId(Uuid::from_u128(self.id.0.as_u128() * 1_000 + self.starts)));
     }
 
-    /// The coordinator dies, and another one loads what is stored.
+    /// Crashes the coordinator; a new one loads the stored state.
     pub(crate) fn restart(&mut self) {
         let loaded = self.stored.load();
         assert_eq!(loaded, self.state, "a loaded state is another one");
@@ -138,7 +138,8 @@ impl World {
         self.start();
     }
 
-    /// Takes a snapshot. If it succeeds, every part must be stored by now: no event is left to make up for it.
+    /// Takes a snapshot. If it succeeds, every chunk must be stored: no event is left to make up
+    /// for it.
     pub(crate) fn snapshot(&mut self, succeeds: bool) {
         if !succeeds {
             return fail_snapshot(&self.state);
@@ -184,7 +185,7 @@ impl World {
                     let sweep = self.sweep();
                     let index = attempt.trial.index;
                     let trial = sweep.planned.trial(&sweep.history, index).unwrap();
-                    // U42: not even while it is unfit for something else.
+                    // U42: not even while the worker is unfit for another trial.
                     let lack = before.workers[worker].unmet_need(&needs(&trial));
                     assert_eq!(lack, None, "an unfit worker was given {attempt}");
                 }
@@ -208,7 +209,7 @@ impl World {
                         self.rows.remove(&trial.index);
                     }
                 }
-                // What was trained so far is gone; attempt numbers go on.
+                // The trained work is gone; attempt numbers continue.
                 Event::SweepDeleted(_) => self.rows.clear(),
                 _ => {}
             }
@@ -219,8 +220,8 @@ impl World {
         self.join_as(worker, 0);
     }
 
-    /// Joins after so many changes of its surroundings. Worker 1 has no data set, worker 2 one slot, and worker 0
-    /// more than two.
+    /// Has a worker join after a number of changes of its inventory. Worker 1 has no data set,
+    /// worker 2 has one slot, and worker 0 has more than two.
     pub(crate) fn join_as(&mut self, id: WorkerId, revision: u32) {
         let offer = slots(if id == worker(0) {
             6
@@ -238,7 +239,7 @@ impl World {
         self.send(Command::Join { worker: id, info, state: None }).unwrap();
     }
 
-    /// Asks for trials, joining first if that is needed.
+    /// Has a worker ask for trials; it joins first if necessary.
     pub(crate) fn acquire(&mut self, worker: WorkerId, slots: u32) -> usize {
         let held = self.held(worker);
         let (free, only) = (FreeResources::slots(slots), None);
@@ -261,12 +262,12 @@ impl World {
         jobs.map(|job| HeldAttempt { attempt: job.attempt.clone(), origin: job.origin }).collect()
     }
 
-    /// The attempts that a worker knows it has.
+    /// Returns the attempts that a worker knows it holds.
     pub(crate) fn attempts_of(&self, worker: WorkerId) -> Vec<AttemptId> {
         self.held(worker).into_iter().map(|held| held.attempt).collect()
     }
 
-    /// Trains up to `epochs` epochs and commits; the worker forgets a trial that is no longer its.
+    /// Trains up to `epochs` epochs and commits; the worker drops a trial whose lease it has lost.
     pub(crate) fn commit(&mut self, worker: WorkerId, which: usize, epochs: u64) {
         let Some(mut job) = self.take(worker, which) else { return };
         let work = job.train(epochs);
@@ -304,7 +305,7 @@ impl World {
         }
     }
 
-    /// Has trials start over, as after damage.
+    /// Restarts trials, as after damage.
     pub(crate) fn start_over(&mut self, trials: &[u64]) -> Vec<Event> {
         let (id, trials) = (self.request(), trials.to_vec());
         let request = SweepRequest::StartOver { id, sweep: demo(), trials, parts: Vec::new() };
@@ -322,7 +323,7 @@ impl World {
         RequestId(Uuid::from_u128(self.requests))
     }
 
-    /// Everything that is left is done by a worker to which nothing happens.
+    /// Lets a worker without failures finish everything.
     pub(crate) fn run_to_the_end(&mut self) {
         let worker = worker(9);
         for _ in 0..200 {
@@ -362,7 +363,7 @@ impl Job {
         }
     }
 
-    /// The data set that its trial needs, or what every trial needs.
+    /// Returns the data set that its trial needs, or a need common to all trials.
     fn need(&self) -> Need {
         match self.attempt.trial.index % 6 {
             0..4 => Need::Data { set: "beans".to_owned(), directory: None },
@@ -406,17 +407,17 @@ pub(crate) fn worker(n: u8) -> WorkerId {
     WorkerId(Uuid::from_u128(u128::from(n) + 100))
 }
 
-/// So many slots and nothing else.
+/// Returns free slots without other resources.
 pub(crate) fn slots(cpus: u32) -> ResourceOffer {
     ResourceOffer { cpus, ..ResourceOffer::default() }
 }
 
-/// So many rows of the one table that trials fill.
+/// Returns a number of rows of the only table that trials fill.
 pub(crate) fn sips(count: u64) -> RowCounts {
     [(TableName::of("sips"), count)].into_iter().collect()
 }
 
-/// The rows of that table.
+/// Returns the rows of that table.
 pub(crate) fn sipped(counts: &RowCounts) -> u64 {
     counts.get(&TableName::of("sips"))
 }

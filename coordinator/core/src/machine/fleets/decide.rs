@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pilot_that_was_started_again_has_lost_what_ran_before_and_nothing_else() {
+    fn a_restarted_pilot_loses_the_leases_of_its_earlier_job_only() {
         let (mut fleet, pilot) = running("pod-a");
         let later = Timestamp::default() + MIN_HEALTHY_RUN;
         let ends = |fleet: &Fleet, status: &PilotStatus| {

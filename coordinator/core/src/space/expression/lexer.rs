@@ -1,13 +1,13 @@
-//! From the text of a constraint to its tokens, each with the bytes that it came from.
+//! The lexer of constraints: from text to tokens with their positions.
 //!
-//! Operators of other languages are recognised here, to say what they are called in this one.
+//! Operators of other languages are recognised, so that the error names the right operator.
 
 use std::fmt;
 use std::ops::Range;
 
 use super::{Error, Operator};
 
-/// A token and where it stands.
+/// A token and its position.
 #[derive(Debug, Clone)]
 pub(super) struct SpannedToken {
     pub(super) token: Token,
@@ -22,7 +22,7 @@ pub(super) enum Token {
     Name(String),
     Not,
     In,
-    /// Anything between two operands; `-` also stands before one.
+    /// A binary operator; `-` is also unary.
     Operator(Operator),
     Open,
     Close,
@@ -51,7 +51,7 @@ const OPERATORS: [(&str, Token); 17] = [
     (",", Token::Comma),
 ];
 
-/// What people write who think of another language, and what it is called here. Longer ones first.
+/// Operators of other languages, and the remedies. Longer ones first.
 const FOREIGN: [(&str, &str); 6] = [
     ("&&", "write `and`"),
     ("||", "write `or`"),
@@ -130,7 +130,7 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(Token, usize), Error> {
     }
 }
 
-/// A keyword or a dotted name.
+/// Reads a keyword or a dotted name.
 fn word(rest: &str) -> (Token, usize) {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
     let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
@@ -146,7 +146,7 @@ fn word(rest: &str) -> (Token, usize) {
     (token, length)
 }
 
-/// The tokens as text again, in the one way in which this crate writes them.
+/// Formats tokens in the canonical way.
 pub(super) fn canonical(tokens: &[SpannedToken]) -> String {
     let mut text = String::new();
     let mut previous: Option<&Token> = None;
@@ -167,7 +167,7 @@ pub(super) fn canonical(tokens: &[SpannedToken]) -> String {
 }
 
 impl Token {
-    /// Whether an operand can end here, so that a following `-` subtracts.
+    /// Whether an operand can end here, so that a following `-` is binary.
     fn ends_operand(&self) -> bool {
         matches!(
             self,

@@ -1,18 +1,18 @@
-//! From tokens to an expression, by recursive descent with the precedence of Python.
+//! The parser of constraints: recursive descent with the precedence of Python.
 //!
-//! Nesting is bounded, so that no text of a constraint can exhaust the stack.
+//! Nesting is bounded, so that no constraint can exhaust the stack.
 
 use std::ops::Range;
 
 use super::lexer::{SpannedToken, Token};
 use super::{Error, Expr, Node, Operator};
 
-/// How deep parentheses, `not` and `-` may nest.
+/// The deepest nesting of parentheses, `not` and `-`.
 const MAX_DEPTH: usize = 32;
-/// How many tokens a constraint may have: a chain of operators is a tree as deep as it is long.
+/// The largest number of tokens: a chain of operators is a tree as deep as it is long.
 const MAX_TOKENS: usize = 1000;
 
-/// Parses a whole constraint of `length` bytes; gives it and the names that it mentions.
+/// Parses a constraint of `length` bytes; returns the expression and the names in it.
 pub(super) fn parse(tokens: &[SpannedToken], length: usize) -> Result<(Expr, Vec<String>), Error> {
     if let Some(first) = tokens.get(MAX_TOKENS) {
         return Err(Error::new(first.span.start..length, "this constraint is too long")
@@ -29,7 +29,7 @@ pub(super) fn parse(tokens: &[SpannedToken], length: usize) -> Result<(Expr, Vec
 struct Parser<'a> {
     tokens: &'a [SpannedToken],
     at: usize,
-    /// The length of the text, where a missing token would stand.
+    /// The length of the text, where a missing token would be.
     end: usize,
     depth: usize,
     names: Vec<String>,
@@ -50,7 +50,7 @@ impl Parser<'_> {
         found
     }
 
-    /// The next token if it is one of these operators.
+    /// Takes the next token, if it is one of these operators.
     fn operator(&mut self, among: &[Operator]) -> Option<Operator> {
         match self.peek() {
             Some(Token::Operator(operator)) if among.contains(operator) => {
@@ -69,7 +69,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A chain of operators of one precedence that group from the left.
+    /// Parses a left-associative chain of operators of one precedence.
     fn chain(
         &mut self,
         operators: &[Operator],

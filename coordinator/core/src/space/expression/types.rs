@@ -1,5 +1,5 @@
-//! The types of expressions: a constraint that compares a number with a text is a mistake of the
-//! file, not a constraint that never holds.
+//! The type checker of constraints: comparing a number with a text is an error in the file, not a
+//! constraint that never holds.
 
 use super::{Error, Expr, Node, Operator, UnknownName};
 use crate::schema::field::names as quoted;
@@ -13,7 +13,7 @@ pub(crate) enum ValueType {
     Bool,
 }
 
-/// What a name stands for: a value of this type and, for a text, the texts that it can be.
+/// The type of a name and, for a text, its possible values.
 #[derive(Debug, Clone)]
 pub(crate) struct NameType {
     pub(crate) kind: ValueType,
@@ -32,7 +32,7 @@ impl ValueType {
 
 type Lookup<'a> = dyn Fn(&str) -> Result<NameType, Option<UnknownName>> + 'a;
 
-/// Every mistake in the types of `root`, which must be true or false.
+/// Returns every type error of `root`, which must be boolean.
 pub(super) fn check(root: &Expr, names: &[String], lookup: &Lookup<'_>) -> Vec<Error> {
     let mut checker = Checker { names, lookup, errors: Vec::new() };
     checker.expect(root, ValueType::Bool, "a constraint");
@@ -46,7 +46,7 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    /// The type of an expression; nothing if it has a mistake, which is then reported already.
+    /// Returns the type of an expression; none if it has an error, which has been reported.
     fn kind(&mut self, expr: &Expr) -> Option<NameType> {
         let plain = |kind| Some(NameType { kind, choices: None });
         match &expr.node {
@@ -135,7 +135,7 @@ impl Checker<'_> {
         self.check_choice(other, left);
     }
 
-    /// Whether a text that is compared with a name is one that the name can be.
+    /// Checks a text that is compared with a name against the possible values.
     fn check_choice(&mut self, name: &NameType, other: &Expr) {
         let (Some(choices), Node::Text(text)) = (&name.choices, &other.node) else { return };
         if choices.contains(text) {

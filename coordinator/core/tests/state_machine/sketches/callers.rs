@@ -1,11 +1,11 @@
-//! Every command has a caller, and a decision may depend on it.
+//! Callers: every command has one, and decisions may depend on it.
 
 use rheo_core::machine::{Caller, Command, Rejection, execute};
 
 use crate::world::*;
 
 #[test]
-fn a_command_that_a_caller_may_not_ask_is_refused_without_a_trace() {
+fn a_forbidden_command_is_refused_and_changes_nothing() {
     let mut world = World::new(GRID);
     world.join(worker(0));
     world.acquire(worker(0), 1);

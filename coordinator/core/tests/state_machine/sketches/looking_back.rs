@@ -1,5 +1,4 @@
-//! A sampler that looks back at the points so far and their results, those that are still pending
-//! included.
+//! A sampler that reads earlier points and their results, pending ones included.
 
 use std::sync::Arc;
 
@@ -23,13 +22,13 @@ replicates: 2
 
 const CANDIDATES: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
-/// Takes the untried candidate whose nearest tried neighbour tastes best. A pending point counts as
-/// the worst that is known (a constant liar), so that workers that ask together spread out.
+/// Chooses the untried candidate whose nearest tried neighbour tastes best. A pending point counts
+/// as the worst known one (a constant liar), so that points asked for together spread out.
 #[derive(Debug)]
 struct Climber;
 
 impl Climber {
-    /// The mean over both seeds of a point; none while one of them is pending.
+    /// Returns the mean over both seeds of a point; none while one of them is pending.
     fn taste(history: &History, point: u64) -> Option<f64> {
         let seeds = [2 * point, 2 * point + 1];
         let results = seeds.map(|trial| {
@@ -76,7 +75,7 @@ impl Sampler for Climber {
     }
 }
 
-/// Gives the sweep of `state` its sampler, as a method in its file would.
+/// Sets the sampler of the sweep in `state`, as a method in its file would.
 fn equip(state: &mut State) {
     let sweep = state.sweeps.get_mut(&demo()).unwrap();
     let plan = Plan::new(&sweep.planned.definition, &workloads().schema(&BREWING));
@@ -85,7 +84,7 @@ fn equip(state: &mut State) {
     sweep.planned.plan = Arc::new(plan);
 }
 
-/// Finishes the first trial of `worker`, whose taste is highest at 16 grams.
+/// Finishes the first trial of `worker`; the taste is highest at 16 grams.
 fn finish(world: &mut World, worker: rheo_core::id::WorkerId) {
     let mut job = world.take(worker, 0).unwrap();
     let trial = world.sweep().trial(job.attempt.trial.index).unwrap();
@@ -110,7 +109,7 @@ fn points_follow_results_and_pending_points_and_replay_exactly() {
     for n in [0, 3] {
         world.join(worker(n));
     }
-    // One worker has the first point, the other gets the second while that is pending.
+    // One worker has the first point; the other gets the second while the first is pending.
     assert_eq!(world.acquire(worker(0), 2), 2);
     assert_eq!(world.acquire(worker(3), 2), 2);
     assert_eq!(points(&world), [1, 2]);
@@ -120,7 +119,7 @@ fn points_follow_results_and_pending_points_and_replay_exactly() {
     while !world.held(worker(3)).is_empty() {
         finish(&mut world, worker(3));
     }
-    // The second point tastes well, the first is not known yet: next to the second.
+    // The second point tastes good and the first is unknown: choose next to the second.
     assert_eq!(world.acquire(worker(3), 2), 2);
     assert_eq!(points(&world), [1, 2, 4]);
 
@@ -138,7 +137,7 @@ fn points_follow_results_and_pending_points_and_replay_exactly() {
     sorted.sort_unstable();
     assert_eq!(sorted, CANDIDATES, "every point once");
 
-    // Replay records what was suggested and asks nobody.
+    // A replay records the suggestions and asks no sampler.
     let mut replayed = State::new(workloads());
     for event in &world.events {
         replayed.apply(event);

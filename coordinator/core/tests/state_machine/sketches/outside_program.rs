@@ -1,5 +1,5 @@
-//! A workload that is an outside program: its schema comes as a JSON document while the coordinator
-//! runs, its metric has a name of its own, its rows go to one long table.
+//! A workload that is an external program: its schema arrives as a JSON document at run time, its
+//! metric has its own name, and its rows go into one long table.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ parameters:
   mesh.order: {values: [1, 2, 3]}
 ";
 
-/// What a program says of itself.
+/// The self-description of a program.
 fn document() -> serde_json::Value {
     json!({
         "type": "object",
@@ -69,7 +69,7 @@ fn workloads() -> WorkloadRegistry {
     }])
 }
 
-/// Rows of the long table: a name, a step and a value in each.
+/// Returns rows of the long table, each with a name, a step and a value.
 fn rows(count: u64) -> RowCounts {
     [(TableName::parse("metrics").unwrap(), count)].into_iter().collect()
 }

@@ -1,7 +1,6 @@
-//! A verdict that pauses a trial. A pause is the end of an attempt that uses no budget, with a next
-//! attempt that is far away: the events for it are there. What is missing is the verdict itself
-//! and one event that brings the next attempt near again; here the state is changed by hand in its
-//! place.
+//! A pruner verdict that pauses a trial. A pause is the end of an attempt that uses no budget, with
+//! a next attempt in the far future; the events for that exist. The verdict and an event that
+//! brings the next attempt forward are missing, so the test changes the state by hand.
 
 use rheo_core::id::TrialId;
 use rheo_core::machine::{Event, TrialStatus, TrialView};
@@ -11,7 +10,7 @@ use rheo_core::time::Timestamp;
 use crate::world::*;
 
 #[test]
-fn a_paused_trial_waits_with_its_rows_and_goes_on_from_its_checkpoint() {
+fn a_paused_trial_keeps_its_rows_and_resumes_from_its_checkpoint() {
     let mut world = World::new(GRID);
     world.join(worker(0));
     world.acquire(worker(0), 1);
@@ -37,7 +36,7 @@ fn a_paused_trial_waits_with_its_rows_and_goes_on_from_its_checkpoint() {
     world.state.apply(&pause);
     assert_eq!(world.state.defects(), [""; 0]);
 
-    // Everything else runs to its end; the paused trial and its sweep wait.
+    // Everything else completes, while the paused trial and its sweep wait.
     while world.acquire(worker(0), 1) > 0 {
         world.finish(worker(0), 0, 0);
     }
