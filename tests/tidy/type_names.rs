@@ -1,5 +1,7 @@
 //! Names of types: a name says its noun out of context, and has one meaning in its crate.
 
+#![expect(clippy::expect_used, reason = "tests")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

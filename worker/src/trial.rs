@@ -64,7 +64,7 @@ impl WorkerContext {
         match &fit {
             Ok(()) => tracing::info!(%attempt, "attempt finished"),
             Err((_, cause)) => {
-                tracing::warn!(%attempt, cause, "attempt ended: the worker is unfit")
+                tracing::warn!(%attempt, cause, "attempt ended: the worker is unfit");
             }
         }
         fit
