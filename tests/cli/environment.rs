@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use rheo_tests::{Bench, Running, Said};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench};
 
 const TINY: &str = "
 name: tiny
@@ -12,14 +12,14 @@ network: {hidden: 4}
 training: {epochs: 1, batch: 20}
 ";
 
-fn with(mut command: Command, variables: &[(&str, &str)]) -> Said {
+fn with(mut command: Command, variables: &[(&str, &str)]) -> ProgramOutput {
     command.envs(variables.iter().copied());
-    Running::start(command).end()
+    RunningProgram::start(command).end()
 }
 
 #[test]
 fn an_empty_variable_is_one_that_is_not_set() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let variables = bench.run(&["config", "--output", "json"]).expect(0).json();
     let variables = variables["environment"].as_object().unwrap().clone();
     let empty: Vec<(&str, &str)> =
@@ -63,7 +63,7 @@ fn an_empty_variable_is_one_that_is_not_set() {
 
 #[test]
 fn a_wrong_variable_is_refused_once_before_anything_starts() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("tiny.yaml", TINY);
     for (command, variable, value) in [
         ("run", "RHEO_GRACE", "abc"),
@@ -91,7 +91,7 @@ fn a_wrong_variable_is_refused_once_before_anything_starts() {
 }
 
 /// What a person would see whose terminal runs this.
-fn on_a_terminal(bench: &Bench, command: &str) -> String {
+fn on_a_terminal(bench: &TestBench, command: &str) -> String {
     let mut script = Command::new("script");
     script.args(["-qec", command, "/dev/null"]).current_dir(bench.path());
     script.env("TERM", "xterm-256color").env_remove("NO_COLOR");
@@ -101,7 +101,7 @@ fn on_a_terminal(bench: &Bench, command: &str) -> String {
 
 #[test]
 fn escapes_are_sent_only_to_terminals_that_want_them() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let rheo = rheo_tests::program("rheo").display().to_string();
     bench.file("tiny.yaml", TINY);
     bench.file("wrong.yaml", "title: x\n");
@@ -122,7 +122,7 @@ fn escapes_are_sent_only_to_terminals_that_want_them() {
 
 #[test]
 fn times_are_those_of_the_reader_and_say_so() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["submit", bench.file("tiny.yaml", TINY)]).expect(0);
     let seen = |zone: &str| {
         let said = with(bench.rheo(&["status"]), &[("TZ", zone)]).expect(0);
@@ -143,7 +143,7 @@ fn times_are_those_of_the_reader_and_say_so() {
 
 #[test]
 fn commands_that_are_printed_can_be_pasted() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["--state", "my 'own' $state", "run", bench.file("tiny.yaml", TINY)]).expect(0);
     let said = bench.run(&["--state", "my 'own' $state", "run", "tiny.yaml"]).expect(0);
     let examples: Vec<&str> = said.out.lines().filter(|line| line.contains(" query \"")).collect();
@@ -158,7 +158,7 @@ fn commands_that_are_printed_can_be_pasted() {
 
 #[test]
 fn what_differs_between_two_sweeps_is_shown_line_by_line() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["submit", bench.file("tiny.yaml", TINY)]).expect(0);
     let other = TINY.replace("hidden: 4", "hidden: 5");
     for command in ["submit", "run"] {
@@ -172,7 +172,7 @@ fn what_differs_between_two_sweeps_is_shown_line_by_line() {
 
 #[test]
 fn errors_of_the_system_name_what_they_are_about() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("tiny.yaml", TINY);
     for (args, path) in [
         (&["--state", "tiny.yaml/x", "submit", file][..], "tiny.yaml/x"),
@@ -196,6 +196,6 @@ fn errors_of_the_system_name_what_they_are_about() {
     let state = bench.state();
     fs::create_dir(&state).unwrap();
     fs::create_dir(state.join("server.new")).unwrap();
-    let said = Running::start(bench.rheo(&["run", file])).end().expect(2);
+    let said = RunningProgram::start(bench.rheo(&["run", file])).end().expect(2);
     assert!(said.err.contains("server"), "{}", said.err);
 }

@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 
 /// A bench with a state directory in it.
-fn bench() -> Bench {
-    let bench = Bench::default();
+fn bench() -> TestBench {
+    let bench = TestBench::default();
     bench.run(&["submit", bench.file("demo.yaml", super::DEMO)]).expect(0);
     bench
 }
@@ -22,7 +22,7 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 /// Writes the answer of a query to a file.
-fn write(bench: &Bench, file: &str) -> Said {
+fn write(bench: &TestBench, file: &str) -> ProgramOutput {
     bench.run(&["query", "select 1 as x, 'a' as y", "--file", file])
 }
 
@@ -53,7 +53,7 @@ fn an_interrupted_answer_leaves_nothing() {
     let sql =
         "select a.v from generate_series(1, 100000) as a(v), generate_series(1, 100000) as b(v)";
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let query = Running::start(bench.rheo(&["query", sql, "-f", "out/x.csv"]));
+        let query = RunningProgram::start(bench.rheo(&["query", sql, "-f", "out/x.csv"]));
         wait_for("the file aside", || (names(&out).len() == 2).then_some(()));
         query.signal(signal);
         query.end().expect(130);

@@ -10,13 +10,13 @@ mod words;
 use std::fs;
 use std::path::Path;
 
-use rheo_tests::{Bench, Said};
+use rheo_tests::{ProgramOutput, TestBench};
 
 const DEMO: &str = include_str!("../../sweeps/demo.yaml");
 
 /// What a command printed, with what differs from run to run replaced.
-fn transcript(bench: &Bench, args: &[&str], code: i32) -> String {
-    let Said { out, err, .. } = bench.run(args).expect(code);
+fn transcript(bench: &TestBench, args: &[&str], code: i32) -> String {
+    let ProgramOutput { out, err, .. } = bench.run(args).expect(code);
     let text = format!("$ rheo {}\n--- out\n{out}--- err\n{err}", args.join(" "));
     let program = rheo_tests::program("rheo").display().to_string();
     text.replace(&bench.path().display().to_string(), "[dir]").replace(&program, "rheo")
@@ -32,7 +32,7 @@ macro_rules! assert_transcript {
 
 #[test]
 fn the_commands_explain_themselves() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     assert_transcript!("help", &bench, &["--help"], 0);
     for command in [
         "run",
@@ -70,7 +70,7 @@ fn the_commands_explain_themselves() {
 
 #[test]
 fn a_sweep_is_previewed() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("demo.yaml", DEMO);
     assert_transcript!("preview", &bench, &["preview", file, "--trials", "3"], 0);
     let json = bench.run(&["preview", file, "--output", "json"]).expect(0).json();
@@ -84,13 +84,13 @@ fn the_sweep_of_the_readme_is_one() {
     let readme = include_str!("../../README.md");
     let (_, rest) = readme.split_once("```yaml\n").unwrap();
     let (sweep, _) = rest.split_once("```").unwrap();
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["preview", bench.file("readme.yaml", sweep)]).expect(0);
 }
 
 #[test]
 fn sweeps_and_trials_are_listed() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("demo.yaml", DEMO);
     assert_transcript!("submit", &bench, &["submit", file], 0);
     assert_transcript!("status", &bench, &["status"], 0);
@@ -99,7 +99,7 @@ fn sweeps_and_trials_are_listed() {
 
 #[test]
 fn mistakes_on_the_command_line_are_explained() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for (name, args, code) in [
         ("no_such_file", &["run", "nothing.yaml"][..], 2),
         ("no_such_command", &["runn"], 2),
@@ -126,7 +126,7 @@ fn u35_every_wrong_sweep_file_is_refused_with_places_and_nothing_is_journaled() 
         fs::read_dir(mistakes).unwrap().flatten().map(|one| one.path()).collect();
     files.retain(|path| path.extension().is_some_and(|ending| ending == "yaml"));
     assert!(files.len() >= 25, "{} wrong files", files.len());
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for path in files {
         let text = fs::read_to_string(&path).unwrap();
         let file = bench.file("wrong.yaml", &text);
@@ -142,7 +142,7 @@ fn u35_every_wrong_sweep_file_is_refused_with_places_and_nothing_is_journaled() 
 
 #[test]
 fn completions_and_the_schema_come_out_whole() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let said = bench.run(&["completions", shell]).expect(0);
         assert!(said.out.contains("preview"), "{shell}");
@@ -156,7 +156,7 @@ fn completions_and_the_schema_come_out_whole() {
 
 #[test]
 fn output_that_nobody_reads_is_no_error() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let rheo = bench.rheo(&["schema"]);
     let script =
         format!("{} schema | head -1; test ${{PIPESTATUS[0]}} = 0", rheo.get_program().display());
@@ -168,7 +168,7 @@ fn output_that_nobody_reads_is_no_error() {
 
 #[test]
 fn data_sets_are_fetched_from_a_mirror_and_verified() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     // A mirror that sends something else is found out, and nothing is kept.
     let mirror = serve(vec![b"not what it should be".to_vec(); 8]);
     let args = ["data", "fetch", "mnist", "--dir", "mnist", "--mirror", &mirror];

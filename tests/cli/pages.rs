@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for};
 
 /// A sweep that ends in a second.
 const SMALL: &str = "
@@ -50,19 +50,19 @@ fn check_generated(page: &str, generated: &str) {
 }
 
 /// The help text of a command.
-fn help(bench: &Bench, words: &[String]) -> String {
+fn help(bench: &TestBench, words: &[String]) -> String {
     let mut args: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
     args.push("--help");
     let is_worker = words[0] == "rheo-worker";
     let mut command = if is_worker { bench.worker(&args) } else { bench.rheo(&args) };
     // Lines are as long here as anywhere.
     command.env_remove("COLUMNS");
-    let said = Running::start(command).end().expect(0);
+    let said = RunningProgram::start(command).end().expect(0);
     said.out.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// Every command with its help text, parents before children.
-fn commands(bench: &Bench) -> Vec<(Vec<String>, String)> {
+fn commands(bench: &TestBench) -> Vec<(Vec<String>, String)> {
     let mut found = Vec::new();
     for program in ["rheo", "rheo-worker"] {
         collect(bench, &[program.to_owned()], &mut found);
@@ -70,7 +70,7 @@ fn commands(bench: &Bench) -> Vec<(Vec<String>, String)> {
     found
 }
 
-fn collect(bench: &Bench, words: &[String], found: &mut Vec<(Vec<String>, String)>) {
+fn collect(bench: &TestBench, words: &[String], found: &mut Vec<(Vec<String>, String)>) {
     let text = help(bench, words);
     let listed = text.split("Commands:\n").nth(1).unwrap_or_default();
     let listed = listed.split("\n\n").next().unwrap_or_default().to_owned();
@@ -86,7 +86,7 @@ fn collect(bench: &Bench, words: &[String], found: &mut Vec<(Vec<String>, String
 
 #[test]
 fn the_reference_of_commands_equals_the_help_texts() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let mut page = String::new();
     for (words, text) in commands(&bench) {
         let (about, rest) = text.split_once('\n').unwrap();
@@ -127,7 +127,7 @@ fn bracket<'t>(text: &'t str, before: &str) -> Option<&'t str> {
 
 #[test]
 fn the_reference_of_settings_equals_the_help_texts() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let mut rows: BTreeMap<(String, String, String, String), BTreeSet<String>> = BTreeMap::new();
     for (words, text) in commands(&bench) {
         for option in options(&text) {
@@ -157,7 +157,7 @@ fn the_reference_of_settings_equals_the_help_texts() {
 }
 
 /// Runs a script as a person would, with our programs first on the PATH.
-fn shell(bench: &Bench, script: &str) -> Said {
+fn shell(bench: &TestBench, script: &str) -> ProgramOutput {
     let rheo = bench.rheo(&[]);
     let programs = Path::new(rheo.get_program()).parent().unwrap().to_owned();
     let mut sh = Command::new("sh");
@@ -176,12 +176,12 @@ fn shell(bench: &Bench, script: &str) -> Said {
         sh.env("PYTHONPATH", packages);
     }
     sh.env("RHEO_SPOOL", bench.path().join("spool"));
-    Running::start(sh).end()
+    RunningProgram::start(sh).end()
 }
 
 #[test]
 fn the_examples_of_help_texts_run() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.file("sweep.yaml", SMALL);
     let examples: BTreeMap<String, String> = commands(&bench)
         .into_iter()
@@ -232,7 +232,7 @@ fn the_examples_of_help_texts_run() {
     }
     // A coordinator runs until it is stopped, at a port that is free.
     let port = examples["serve"].replace("127.0.0.1:7070", "127.0.0.1:0");
-    let serve = Running::start(bench.rheo(&port.split(' ').skip(1).collect::<Vec<_>>()));
+    let serve = RunningProgram::start(bench.rheo(&port.split(' ').skip(1).collect::<Vec<_>>()));
     wait_for("the coordinator", || bench.url());
     shell(&bench, &examples["stop"]).expect(0);
     serve.end();
@@ -278,7 +278,7 @@ fn typed(block: &str) -> Vec<String> {
 /// Every command on every page is one that our programs understand.
 #[test]
 fn the_commands_of_all_pages_are_understood() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let mut seen = 0;
     let mut wrong = Vec::new();
     for path in pages() {
@@ -319,7 +319,7 @@ fn runnable(block: &str) -> Vec<String> {
 fn what_the_first_pages_tell_to_type_works() {
     for name in RUN {
         let page = fs::read_to_string(root().join(name)).unwrap();
-        let bench = Bench::default();
+        let bench = TestBench::default();
         fs::create_dir(bench.path().join("docs")).unwrap();
         fs::copy(root().join("docs/accuracy.py"), bench.path().join("docs/accuracy.py")).unwrap();
         let mut ran = 0;
@@ -341,7 +341,7 @@ fn what_the_first_pages_tell_to_type_works() {
 /// Every sweep that a page names or shows is right.
 #[test]
 fn the_sweeps_of_all_pages_are_previewed() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let mut named = BTreeSet::new();
     for path in pages() {
         let page = fs::read_to_string(&path).unwrap();

@@ -1,6 +1,6 @@
 //! Words of sweep files: names that are none, words of other tools, values that say "nothing".
 
-use rheo_tests::Bench;
+use rheo_tests::TestBench;
 
 const BASE: &str =
     "task: {kind: digits, pool: 2, train_size: 40, validation_size: 20, test_size: 20}
@@ -9,7 +9,7 @@ network: {hidden: 4}
 
 #[test]
 fn selectors_are_no_names_of_sweeps() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for name in ["last", "all"] {
         let file = bench.file("name.yaml", &format!("# first\nname: {name}\n{BASE}"));
         for command in ["preview", "submit", "run"] {
@@ -26,7 +26,7 @@ fn selectors_are_no_names_of_sweeps() {
 
 #[test]
 fn words_of_other_tools_lead_to_the_general_field() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for (word, field) in [
         ("lr", "training.optimizer.lr"),
         ("learning_rate", "training.optimizer.lr"),
@@ -67,7 +67,7 @@ fn words_of_other_tools_lead_to_the_general_field() {
 
 #[test]
 fn a_value_where_a_mapping_is_expected_is_told_its_field() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for (text, help) in [
         ("metric: val_loss", "write `metric: {name: validation.loss, goal: minimize}`"),
         ("metric: accuracy", "write `metric: {name: validation.accuracy, goal: maximize}`"),
@@ -93,7 +93,7 @@ fn a_value_where_a_mapping_is_expected_is_told_its_field() {
 
 #[test]
 fn exponents_that_look_like_values_are_warned_of_by_every_command() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let text = format!(
         "name: lu\n{BASE}training: {{epochs: 1, batch: 20}}\nmethod: random\nrun_cap: 1\nparameters:\n  training.optimizer.lr: {{distribution: log_uniform, min: 0.0001, max: 0.1}}\n"
     );
@@ -111,7 +111,7 @@ fn exponents_that_look_like_values_are_warned_of_by_every_command() {
 
 #[test]
 fn texts_that_say_nothing_get_a_remedy() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for (value, field, help) in [
         ("\"null\"", "training: {clip_norm: VALUE}", "write `null`, without quotes"),
         ("None", "training: {clip_norm: VALUE}", "write `null`, without quotes"),

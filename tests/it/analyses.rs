@@ -15,7 +15,7 @@ mod tasks;
 
 use std::collections::BTreeSet;
 
-use rheo_tests::Bench;
+use rheo_tests::TestBench;
 use serde_json::Value;
 
 /// The columns that every table has.
@@ -23,22 +23,22 @@ const KEYS: [&str; 7] = ["sweep", "trial", "task", "net", "seed", "epoch", "vari
 
 /// A bench in which the sweep of this file has ended well.
 #[track_caller]
-fn ended(sweep: &str) -> Bench {
-    let bench = Bench::default();
+fn ended(sweep: &str) -> TestBench {
+    let bench = TestBench::default();
     run(&bench, "sweep.yaml", sweep);
     bench
 }
 
 /// Runs one more sweep in a bench.
 #[track_caller]
-fn run(bench: &Bench, name: &str, sweep: &str) {
+fn run(bench: &TestBench, name: &str, sweep: &str) {
     let file = bench.file(name, sweep);
     bench.run(&["run", file, "--workers", "2"]).expect(0);
 }
 
 /// All rows of a table, which must have these columns beside [`KEYS`] and no others.
 #[track_caller]
-fn table(bench: &Bench, table: &str, columns: &[&str]) -> Vec<Value> {
+fn table(bench: &TestBench, table: &str, columns: &[&str]) -> Vec<Value> {
     let rows = bench.query(&format!("select * from {table}"));
     let expected: BTreeSet<&str> = KEYS.iter().chain(columns).copied().collect();
     for row in &rows {

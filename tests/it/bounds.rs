@@ -8,15 +8,15 @@ use rheo_proto::v1;
 use rheo_proto::v1::fleet_service_client::FleetServiceClient;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_tests::{Bench, Running, peak_memory, wait_for, within};
+use rheo_tests::{RunningProgram, TestBench, peak_memory, wait_for, within};
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 /// `rheo serve` with these limits of `prlimit`.
-pub(crate) fn serve_within(bench: &Bench, limits: &[&str]) -> Running {
-    let running = Running::start(within(limits, &bench.rheo(&["serve"])));
+pub(crate) fn serve_within(bench: &TestBench, limits: &[&str]) -> RunningProgram {
+    let running = RunningProgram::start(within(limits, &bench.rheo(&["serve"])));
     wait_for("the coordinator", || bench.url());
     running
 }
@@ -36,7 +36,7 @@ impl tonic::service::Interceptor for BearerToken {
 }
 
 /// A new connection as a person or a worker.
-pub(crate) async fn connect(bench: &Bench, role: &str) -> AuthorizedChannel {
+pub(crate) async fn connect(bench: &TestBench, role: &str) -> AuthorizedChannel {
     let endpoint = Endpoint::from_shared(bench.url().unwrap()).unwrap();
     let bearer = BearerToken(bench.bearer(role).parse().unwrap());
     InterceptedService::new(endpoint.connect().await.unwrap(), bearer)
@@ -61,7 +61,7 @@ pub(crate) fn joining(number: usize) -> v1::JoinRequest {
     }
 }
 
-fn journal(bench: &Bench) -> u64 {
+fn journal(bench: &TestBench) -> u64 {
     std::fs::metadata(bench.state().join("journal.redb")).unwrap().len() >> 20
 }
 
@@ -76,7 +76,7 @@ fn assert_refused<T: std::fmt::Debug>(reply: Result<T, Status>, field: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn giant_joins_are_refused_and_leave_memory_and_journal_small() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let serve = serve_within(&bench, &["--as=6000000000"]);
     let before = journal(&bench);
     let mut calls = Vec::new();
@@ -99,7 +99,7 @@ async fn giant_joins_are_refused_and_leave_memory_and_journal_small() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn giant_commits_wait_for_memory_and_are_refused() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let serve = serve_within(&bench, &["--as=6000000000"]);
     let mut calls = Vec::new();
     for _ in 0..24 {
@@ -119,7 +119,7 @@ async fn giant_commits_wait_for_memory_and_are_refused() {
 
 #[tokio::test]
 async fn every_service_refuses_what_is_too_long_by_the_name_of_the_field() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve_within(&bench, &["--as=6000000000"]);
     let long = |length: usize| "x".repeat(length);
     let mut worker = workers(connect(&bench, "worker").await);

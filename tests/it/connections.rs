@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rheo_proto::refusal::{Reason, Refusal};
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_tests::{Bench, Running, Said, outlast, peak_memory, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, outlast, peak_memory, wait_for};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::bounds::{connect, joining, serve_within};
@@ -20,7 +20,7 @@ use crate::sweeps::{SMALL, SMALL_EPOCHS};
 /// What a client of HTTP/2 says first, with its settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-fn port(bench: &Bench) -> u16 {
+fn port(bench: &TestBench) -> u16 {
     bench.url().unwrap().rsplit(':').next().unwrap().parse().unwrap()
 }
 
@@ -40,8 +40,8 @@ fn closed_after(mut stream: TcpStream) -> Duration {
 #[test]
 fn connections_that_ask_for_nothing_are_closed_after_ten_seconds() {
     for args in [&[][..], &["--listen", "0.0.0.0:0"]] {
-        let bench = Bench::default();
-        let _serve = Running::start(bench.rheo(&[&["serve"], args].concat()));
+        let bench = TestBench::default();
+        let _serve = RunningProgram::start(bench.rheo(&[&["serve"], args].concat()));
         wait_for("the coordinator", || bench.url());
         let streams = [&b""[..], &PREFACE[..3], PREFACE, &[0x16, 3, 1]].map(|first| {
             let mut stream = TcpStream::connect(("127.0.0.1", port(&bench))).unwrap();
@@ -78,15 +78,15 @@ fn flood(port: u16, stop: &Arc<AtomicBool>, opened: &Arc<AtomicUsize>) -> JoinHa
 
 /// A sweep from submission to results during a flood, by a coordinator with this limit of open files;
 /// returns what the coordinator said.
-fn sweep_during_a_flood(open_files: u32) -> Said {
-    let bench = Bench::default();
+fn sweep_during_a_flood(open_files: u32) -> ProgramOutput {
+    let bench = TestBench::default();
     let serve = serve_within(&bench, &[&format!("--nofile={open_files}:{open_files}")]);
     let stop = Arc::new(AtomicBool::new(false));
     let opened = Arc::new(AtomicUsize::new(0));
     let floods = [(); 2].map(|()| flood(port(&bench), &stop, &opened));
     wait_for("a flood", || (opened.load(Ordering::Relaxed) > 500).then_some(()));
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "2"]));
     bench.run(&["wait", "small"]).expect(0);
     worker.end().expect(0);
     assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
@@ -121,7 +121,7 @@ fn a_flood_beyond_a_low_limit_of_open_files_keeps_nobody_out_and_is_said_once() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_of_workers_leaves_connections_to_people() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     // 32 connections: 8 are for strangers, 4 for the other token.
     let serve = serve_within(&bench, &["--nofile=64:64"]);
     let mut clients = Vec::new();
@@ -172,10 +172,10 @@ fn set_open_files(pid: u32, limit: &str) {
 
 #[test]
 fn out_of_file_descriptors_is_said_as_that_and_passes() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let mut serve = bench.rheo(&["serve"]);
     serve.env("RHEO_LOG", "info");
-    let serve = Running::start(serve);
+    let serve = RunningProgram::start(serve);
     wait_for("the coordinator", || bench.url());
     bench.run(&["status"]).expect(0);
     // It can open a few more than it has now.
@@ -204,7 +204,7 @@ async fn u27_a_thousand_workers_have_a_connection_each() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     setrlimit(Resource::Nofile, raised).unwrap();
-    let bench = Bench::default();
+    let bench = TestBench::default();
     // A soft limit that would not do; it is raised.
     let _serve = serve_within(&bench, &["--nofile=256:8192"]);
     let mut clients = Vec::new();

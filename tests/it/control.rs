@@ -1,16 +1,16 @@
 //! Pausing, cancelling, listing: what people do to a sweep, with and without a coordinator running.
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 
 use crate::sweeps::SMALL;
 
-fn serve(bench: &Bench) -> Running {
-    let serve = Running::start(bench.rheo(&["serve"]));
+fn serve(bench: &TestBench) -> RunningProgram {
+    let serve = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     serve
 }
 
-fn phase(bench: &Bench) -> String {
+fn phase(bench: &TestBench) -> String {
     let status = bench.run(&["status", "small", "--output", "json"]).expect(0).json();
     status["sweeps"][0]["phase"].as_str().unwrap().to_owned()
 }
@@ -18,7 +18,7 @@ fn phase(bench: &Bench) -> String {
 #[test]
 fn a_sweep_is_paused_resumed_cancelled_and_resumed_live_and_at_rest() {
     for live in [true, false] {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let file = bench.file("small.yaml", SMALL);
         let _serve = live.then(|| serve(&bench));
         bench.run(&["submit", file]).expect(0);
@@ -38,12 +38,12 @@ fn a_sweep_is_paused_resumed_cancelled_and_resumed_live_and_at_rest() {
 
 #[test]
 fn a_paused_sweep_starts_nothing_until_it_is_resumed() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let _serve = serve(&bench);
     bench.run(&["submit", file]).expect(0);
     bench.run(&["pause", "small"]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "1"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "1"]));
     wait_for("the worker to join", || {
         let trials = bench.run(&["trials", "small", "--status", "running", "-o", "json"]).expect(0);
         assert_eq!(trials.json().as_array().unwrap().len(), 0);
@@ -56,11 +56,11 @@ fn a_paused_sweep_starts_nothing_until_it_is_resumed() {
 
 #[test]
 fn cancelling_a_running_sweep_stops_its_workers_soon_and_resuming_completes_it() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", &SMALL.replace("epochs: 4", "epochs: 400"));
     let _serve = serve(&bench);
     bench.run(&["submit", file]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "2"]));
     wait_for("a running trial", || {
         let trials = bench.run(&["trials", "small", "--status", "running", "-o", "json"]).json();
         trials.as_array().is_some_and(|list| !list.is_empty()).then_some(())
@@ -75,7 +75,7 @@ fn cancelling_a_running_sweep_stops_its_workers_soon_and_resuming_completes_it()
 
 #[test]
 fn a_second_coordinator_on_the_same_state_is_refused_and_the_first_goes_on() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let _serve = serve(&bench);
     let second = bench.run(&["serve"]).expect(3);
@@ -87,7 +87,7 @@ fn a_second_coordinator_on_the_same_state_is_refused_and_the_first_goes_on() {
 
 #[test]
 fn u02_another_sweep_of_the_same_name_is_refused_with_the_difference() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     bench.run(&["submit", file]).expect(0);
     let again = bench.run(&["submit", file]).expect(0);
@@ -101,7 +101,7 @@ fn u02_another_sweep_of_the_same_name_is_refused_with_the_difference() {
 
 #[test]
 fn everything_about_a_trial_is_shown() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let queued = bench.run(&["submit", file]).expect(0);
     assert_eq!(queued.out, "small\n");
@@ -119,7 +119,7 @@ fn everything_about_a_trial_is_shown() {
 
 #[test]
 fn without_a_coordinator_and_without_state_the_exit_code_is_3() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for command in [&["status"][..], &["query", "select 1"], &["wait", "demo"]] {
         let said = bench.run(command).expect(3);
         assert!(said.err.contains("no coordinator runs here"), "{}", said.err);

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rheo_tests::{Bench, Running, Said, outlast, send, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, outlast, send, wait_for};
 use rustix::process::Signal;
 
 use crate::sweeps::{LONG, LONG_EPOCHS};
@@ -14,21 +14,21 @@ use crate::traces::{Traces, assert_same, traces};
 fn untouched() -> &'static Traces {
     static TRACES: OnceLock<Traces> = OnceLock::new();
     TRACES.get_or_init(|| {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let file = bench.file("long.yaml", LONG);
         bench.run(&["run", file, "--workers", "2"]).expect(0);
         traces(&bench, "long")
     })
 }
 
-fn start(bench: &Bench) -> Running {
+fn start(bench: &TestBench) -> RunningProgram {
     let file = bench.file("long.yaml", LONG);
     // Parts are written rarely, so that rows wait in the journal when it is killed.
-    Running::start(bench.rheo(&["run", file, "--workers", "2", "--flush-interval", "3600"]))
+    RunningProgram::start(bench.rheo(&["run", file, "--workers", "2", "--flush-interval", "3600"]))
 }
 
 /// Waits until more epochs are durable, which is in the middle of a trial unless these are all.
-fn wait_for_commits(bench: &Bench, more_than: u64) -> u64 {
+fn wait_for_commits(bench: &TestBench, more_than: u64) -> u64 {
     wait_for("commits", || {
         let said = bench.run(&["query", "select count(*) as n from epochs", "--output", "json"]);
         // Before the coordinator has said where it listens, its state directory is in use.
@@ -38,13 +38,13 @@ fn wait_for_commits(bench: &Bench, more_than: u64) -> u64 {
 }
 
 /// Runs the same command again, to the end.
-fn go_on(bench: &Bench) -> Said {
+fn go_on(bench: &TestBench) -> ProgramOutput {
     bench.run(&["run", "long.yaml", "--workers", "2"]).expect(0)
 }
 
 #[test]
 fn u01_a_worker_that_is_killed_in_the_middle_costs_nothing() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let run = start(&bench);
     wait_for_commits(&bench, 2);
     let first = wait_for("workers", || bench.worker_pids().first().copied());
@@ -59,7 +59,7 @@ fn u01_a_worker_that_is_killed_in_the_middle_costs_nothing() {
 
 #[test]
 fn u04_what_was_acknowledged_survives_the_death_of_the_coordinator_before_it_is_in_a_part() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let run = start(&bench);
     let acknowledged = wait_for_commits(&bench, 3);
     run.kill();
@@ -73,7 +73,7 @@ fn u04_what_was_acknowledged_survives_the_death_of_the_coordinator_before_it_is_
 
 #[test]
 fn u01_everything_is_killed_again_and_again_and_the_sweep_completes() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let mut epochs = 0;
     for _ in 0..3 {
         let run = start(&bench);
@@ -100,7 +100,7 @@ fn u01_everything_is_killed_again_and_again_and_the_sweep_completes() {
 
 #[test]
 fn an_interrupt_saves_everything_and_the_same_command_goes_on() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let run = start(&bench);
     wait_for_commits(&bench, 2);
     run.signal(Signal::INT);
@@ -117,7 +117,7 @@ fn an_interrupt_saves_everything_and_the_same_command_goes_on() {
 
 #[test]
 fn workers_that_are_told_to_go_are_replaced_while_a_run_lasts() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let run = start(&bench);
     wait_for_commits(&bench, 2);
     for pid in bench.worker_pids() {
@@ -131,12 +131,12 @@ fn workers_that_are_told_to_go_are_replaced_while_a_run_lasts() {
 
 #[test]
 fn a_coordinator_that_was_frozen_takes_no_trial_from_anybody() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
-    let serve = Running::start(bench.rheo(&["serve", "--lease", "1"]));
+    let serve = RunningProgram::start(bench.rheo(&["serve", "--lease", "1"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     bench.run(&["submit", file]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "2"]));
     wait_for_commits(&bench, 2);
     serve.signal(Signal::STOP);
     outlast(Duration::from_secs(3));
@@ -148,16 +148,16 @@ fn a_coordinator_that_was_frozen_takes_no_trial_from_anybody() {
 
 #[test]
 fn u13_a_worker_that_is_terminated_commits_what_it_has_and_another_goes_on() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
-    let serve = Running::start(bench.rheo(&["serve"]));
+    let serve = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     bench.run(&["submit", file]).expect(0);
-    let first = Running::start(bench.worker(&["--slots", "2"]));
+    let first = RunningProgram::start(bench.worker(&["--slots", "2"]));
     wait_for_commits(&bench, 2);
     first.signal(Signal::TERM);
     first.end().expect(0);
-    let second = Running::start(bench.worker(&["--slots", "2"]));
+    let second = RunningProgram::start(bench.worker(&["--slots", "2"]));
     bench.run(&["wait", "long"]).expect(0);
     second.end().expect(0);
     assert_same(&traces(&bench, "long"), untouched());
@@ -167,18 +167,18 @@ fn u13_a_worker_that_is_terminated_commits_what_it_has_and_another_goes_on() {
 
 #[test]
 fn u12_the_trials_of_a_worker_that_vanished_start_again_within_a_lease() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
-    let _serve = Running::start(bench.rheo(&["serve", "--lease", "1"]));
+    let _serve = RunningProgram::start(bench.rheo(&["serve", "--lease", "1"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     bench.run(&["submit", file]).expect(0);
-    let frozen = Running::start(bench.worker(&["--slots", "2"]));
+    let frozen = RunningProgram::start(bench.worker(&["--slots", "2"]));
     wait_for_commits(&bench, 2);
     frozen.signal(Signal::STOP);
     // Its spool is its own, so nobody can tell that it is not coming back but by its lease.
     let mut other = bench.worker(&["--slots", "2"]);
     other.env("RHEO_SPOOL", bench.path().join("elsewhere"));
-    let other = Running::start(other);
+    let other = RunningProgram::start(other);
     bench.run(&["wait", "long"]).expect(0);
     other.end().expect(0);
     // U10: it wakes, is refused, and leaves because nothing is left.
@@ -189,12 +189,12 @@ fn u12_the_trials_of_a_worker_that_vanished_start_again_within_a_lease() {
 
 #[test]
 fn u03_workers_train_on_while_the_coordinator_is_away() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
-    let serve = Running::start(bench.rheo(&["serve"]));
+    let serve = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     bench.run(&["submit", file]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "2"]));
     wait_for_commits(&bench, 2);
     let address = || std::fs::read(bench.state().join("server")).ok();
     let first = address();
@@ -205,7 +205,7 @@ fn u03_workers_train_on_while_the_coordinator_is_away() {
         let files = walk(&spool).into_iter().filter(|path| !path.ends_with("lock")).count();
         (files >= 2).then_some(())
     });
-    let _serve = Running::start(bench.rheo(&["serve"]));
+    let _serve = RunningProgram::start(bench.rheo(&["serve"]));
     // `rheo status` would do without one.
     wait_for("the coordinator", || (address()? != first.clone()?).then_some(()));
     bench.run(&["wait", "long"]).expect(0);
@@ -214,7 +214,7 @@ fn u03_workers_train_on_while_the_coordinator_is_away() {
     assert_eq!(bench.number("select max(attempt) from attempts"), 1, "nothing was trained twice");
 }
 
-fn parts(bench: &Bench) -> usize {
+fn parts(bench: &TestBench) -> usize {
     let is_part = |path: &&std::path::PathBuf| path.extension().is_some_and(|end| end == "parquet");
     walk(&bench.state().join("results")).iter().filter(is_part).count()
 }

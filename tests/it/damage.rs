@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 
 use crate::sweeps::{LONG, SMALL, SMALL_EPOCHS};
@@ -14,12 +14,12 @@ use crate::traces::{assert_same, traces};
 
 #[test]
 fn a_trial_whose_checkpoint_has_a_flipped_bit_starts_over_and_no_row_is_doubled() {
-    let whole = Bench::default();
+    let whole = TestBench::default();
     whole.run(&["run", whole.file("long.yaml", LONG), "--workers", "2"]).expect(0);
 
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
-    let run = Running::start(bench.rheo(&["run", file]));
+    let run = RunningProgram::start(bench.rheo(&["run", file]));
     wait_for("commits", || {
         let counted = bench.run(&["query", "select count(*) as n from epochs", "-o", "json"]);
         if counted.code() != 0 {
@@ -54,7 +54,7 @@ fn a_trial_whose_checkpoint_has_a_flipped_bit_starts_over_and_no_row_is_doubled(
 
 #[test]
 fn a_truncated_journal_is_a_clear_error_and_nothing_is_removed() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     bench.run(&["run", file]).expect(0);
     let journal = bench.state().join("journal.redb");
@@ -77,13 +77,13 @@ fn a_truncated_journal_is_a_clear_error_and_nothing_is_removed() {
 
 #[test]
 fn results_that_cannot_be_written_wait_in_the_journal_and_are_written_later() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let results = bench.state().join("results");
     fs::create_dir_all(&results).unwrap();
     let Some(mount) = Mount::new(&results, "rw") else { return };
     // A first start makes the results its own.
-    let serve = Running::start(bench.rheo(&["serve"]));
+    let serve = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.url());
     serve.signal(Signal::TERM);
     serve.end().expect(0);
@@ -102,7 +102,7 @@ fn results_that_cannot_be_written_wait_in_the_journal_and_are_written_later() {
 
 #[test]
 fn a_full_results_disk_loses_nothing() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let results = bench.state().join("results");
     fs::create_dir_all(&results).unwrap();
@@ -117,7 +117,7 @@ fn a_full_results_disk_loses_nothing() {
 
 #[test]
 fn results_that_are_no_directory_are_refused_at_the_start() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     fs::create_dir_all(bench.state()).unwrap();
     fs::write(bench.state().join("results"), "not a directory").unwrap();
@@ -160,7 +160,7 @@ impl Drop for Mount {
 
 #[test]
 fn a_damaged_data_file_is_refused_before_anything_runs() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let data = bench.path().join("mnist");
     fs::create_dir_all(&data).unwrap();
     for name in ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"] {

@@ -4,16 +4,16 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use rheo_tests::object_store::Server;
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::object_store::ObjectServer;
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::sweeps::{LONG, LONG_EPOCHS, SMALL, SMALL_EPOCHS};
 use crate::traces::{assert_same, traces};
 
-pub(crate) fn serve(bench: &Bench, args: &[&str]) -> Running {
-    let serve = Running::start(bench.rheo(&[&["serve"], args].concat()));
+pub(crate) fn serve(bench: &TestBench, args: &[&str]) -> RunningProgram {
+    let serve = RunningProgram::start(bench.rheo(&[&["serve"], args].concat()));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     serve
 }
@@ -31,7 +31,7 @@ pub(crate) fn files(directory: &Path) -> Vec<String> {
     found
 }
 
-pub(crate) fn checkpoints(bench: &Bench) -> usize {
+pub(crate) fn checkpoints(bench: &TestBench) -> usize {
     files(&bench.state().join("checkpoints"))
         .iter()
         .filter(|name| !name.contains("/.rheo-owner"))
@@ -41,7 +41,7 @@ pub(crate) fn checkpoints(bench: &Bench) -> usize {
 #[test]
 fn u44_a_deleted_sweep_frees_its_name_results_and_checkpoints_live_and_at_rest() {
     for live in [true, false] {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let other = SMALL.replace("name: small", "name: other");
         bench.run(&["run", bench.file("small.yaml", SMALL)]).expect(0);
         bench.run(&["run", bench.file("other.yaml", &other)]).expect(0);
@@ -66,7 +66,7 @@ fn u44_a_deleted_sweep_frees_its_name_results_and_checkpoints_live_and_at_rest()
         let file = bench.file("small.yaml", &next);
         if let Some(coordinator) = coordinator {
             bench.run(&["submit", file]).expect(0);
-            let worker = Running::start(bench.worker(&["--slots", "2"]));
+            let worker = RunningProgram::start(bench.worker(&["--slots", "2"]));
             bench.run(&["wait", "small"]).expect(0);
             worker.end().expect(0);
             coordinator.signal(Signal::TERM);
@@ -86,14 +86,14 @@ fn u44_a_deleted_sweep_frees_its_name_results_and_checkpoints_live_and_at_rest()
 
 #[test]
 fn u44_deleting_asks_and_a_sweep_that_workers_train_is_refused() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench, &[]);
     bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);
     let unasked = bench.run(&["delete", "long"]).expect(2);
     assert!(unasked.err.contains("`--yes` deletes without asking"), "{}", unasked.err);
     bench.run(&["delete", "nobody", "--yes"]).expect(2);
 
-    let worker = Running::start(bench.worker(&["--slots", "1"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "1"]));
     wait_for("a running trial", || {
         let trials = bench.run(&["trials", "long", "--status", "running", "-o", "json"]).json();
         trials.as_array().is_some_and(|list| !list.is_empty()).then_some(())
@@ -123,11 +123,11 @@ fn u44_deleting_asks_and_a_sweep_that_workers_train_is_refused() {
 
 #[test]
 fn u44_late_commits_of_a_deleted_sweep_never_reach_its_successor() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench, &["--lease", "1", "--flush-interval", "0.2"]);
     let file = bench.file("long.yaml", LONG);
     bench.run(&["submit", file]).expect(0);
-    let late = Running::start(bench.worker(&["--slots", "2"]));
+    let late = RunningProgram::start(bench.worker(&["--slots", "2"]));
     wait_for("commits", || {
         (bench.number("select count(*) from epochs where sweep = 'long'") >= 2).then_some(())
     });
@@ -139,7 +139,7 @@ fn u44_late_commits_of_a_deleted_sweep_never_reach_its_successor() {
     });
     // The very same sweep again, and the late worker goes on in the middle of the deleted one.
     bench.run(&["submit", file]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "1"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "1"]));
     wait_for("new commits", || {
         (bench.number("select count(*) from epochs where sweep = 'long'") >= 1).then_some(())
     });
@@ -151,17 +151,17 @@ fn u44_late_commits_of_a_deleted_sweep_never_reach_its_successor() {
     assert_eq!(bench.number("select count(*) from epochs"), LONG_EPOCHS);
     let distinct = "select count(distinct trial * 100 + epoch) from epochs";
     assert_eq!(bench.number(distinct), LONG_EPOCHS);
-    let untouched = Bench::default();
+    let untouched = TestBench::default();
     untouched.run(&["run", untouched.file("long.yaml", LONG), "--workers", "2"]).expect(0);
     assert_same(&traces(&bench, "long"), &traces(&untouched, "long"));
 }
 
 #[test]
 fn u44_spooled_commits_of_a_deleted_sweep_are_dropped() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let serve = serve(&bench, &["--lease", "1"]);
     bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "1"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "1"]));
     wait_for("commits", || (bench.number("select count(*) from epochs") >= 1).then_some(()));
     // The coordinator hears nothing any more, then the worker dies with commits on its disk.
     serve.signal(Signal::STOP);
@@ -183,8 +183,8 @@ fn u44_spooled_commits_of_a_deleted_sweep_are_dropped() {
 
 #[test]
 fn object_store_u44_a_deleted_sweep_leaves_no_object_in_its_bucket() {
-    let Some(server) = Server::start(&[]) else { return };
-    let bench = Bench::with(server.environment());
+    let Some(server) = ObjectServer::start(&[]) else { return };
+    let bench = TestBench::with(server.environment());
     let places =
         ["--results", "s3://bucket/a/results", "--checkpoints", "s3://bucket/a/checkpoints"];
     let file = bench.file("small.yaml", SMALL);

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use rheo_tests::{Bench, Running, send, wait_for};
+use rheo_tests::{RunningProgram, TestBench, send, wait_for};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::sweeps::{SMALL, SMALL_EPOCHS};
 use crate::traces::{Traces, assert_same, traces};
 
 /// Two finished sweeps of which the results are in parts, and the traces of the one that stays.
-fn two_sweeps(bench: &Bench) -> Traces {
+fn two_sweeps(bench: &TestBench) -> Traces {
     bench.run(&["run", bench.file("small.yaml", SMALL)]).expect(0);
     let other = SMALL.replace("name: small", "name: other");
     bench.run(&["run", bench.file("other.yaml", &other)]).expect(0);
@@ -21,7 +21,7 @@ fn two_sweeps(bench: &Bench) -> Traces {
 }
 
 /// Result files of the sweep `small`.
-fn parts_of_small(bench: &Bench) -> Vec<String> {
+fn parts_of_small(bench: &TestBench) -> Vec<String> {
     let mut found = files(&bench.state().join("results"));
     found.retain(|name| name.contains("sweep=small"));
     found
@@ -30,16 +30,16 @@ fn parts_of_small(bench: &Bench) -> Vec<String> {
 /// A query over the sweep `small` whose process is stopped before it answers. The coordinator keeps
 /// the files for it.
 struct StoppedQuery {
-    query: Running,
+    query: RunningProgram,
     process: u32,
 }
 
 impl StoppedQuery {
-    fn start(bench: &Bench, coordinator: &Running) -> Self {
+    fn start(bench: &TestBench, coordinator: &RunningProgram) -> Self {
         // Long enough that its process is seen and stopped before it has answered.
         let sql = "select count(*) / 10000000 as n from epochs, generate_series(1, 20000000) \
                    where sweep = 'small' and value % 2 = 0";
-        let query = Running::start(bench.rheo(&["query", sql, "--output", "json"]));
+        let query = RunningProgram::start(bench.rheo(&["query", sql, "--output", "json"]));
         let process = wait_for("the process of the query", || {
             let process = children(coordinator.pid()).first().copied()?;
             send(process, Signal::STOP);
@@ -51,8 +51,8 @@ impl StoppedQuery {
 
 /// Deletes `small` while a query keeps its files, and returns as soon as the journal has forgotten
 /// the sweep.
-fn delete_in_journal(bench: &Bench) -> Running {
-    let delete = Running::start(bench.rheo(&["delete", "small", "--yes"]));
+fn delete_in_journal(bench: &TestBench) -> RunningProgram {
+    let delete = RunningProgram::start(bench.rheo(&["delete", "small", "--yes"]));
     wait_for("the deletion in the journal", || {
         (bench.run(&["status", "small"]).code() == 2).then_some(())
     });
@@ -63,7 +63,7 @@ fn delete_in_journal(bench: &Bench) -> Running {
 fn u44_files_of_a_sweep_are_gone_after_the_coordinator_was_killed_during_its_deletion() {
     // Some files may be gone when the process ends.
     for gone_already in [0, 1] {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let before = two_sweeps(&bench);
         let coordinator = serve(&bench, &[]);
         let query = StoppedQuery::start(&bench, &coordinator);
@@ -95,7 +95,7 @@ fn u44_files_of_a_sweep_are_gone_after_the_coordinator_was_killed_during_its_del
 
 #[test]
 fn u44_a_query_that_reads_a_sweep_while_it_is_deleted_answers_with_all_of_it() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let before = two_sweeps(&bench);
     let coordinator = serve(&bench, &["--flush-interval", "0.2"]);
     let query = StoppedQuery::start(&bench, &coordinator);

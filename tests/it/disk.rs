@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 
 use crate::damage::Mount;
@@ -14,10 +14,10 @@ network: {hidden: 4}
 
 #[test]
 fn a_disk_that_stays_full_is_logged_once_a_minute() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     fs::create_dir_all(bench.state()).unwrap();
     let Some(_mount) = Mount::new(&bench.state(), "size=4m") else { return };
-    let serve = Running::start(bench.rheo(&["serve"]));
+    let serve = RunningProgram::start(bench.rheo(&["serve"]));
     let announced = wait_for("the coordinator", || {
         fs::read_to_string(bench.state().join("server")).ok().filter(|text| text.contains("http"))
     });

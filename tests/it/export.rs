@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use rheo_tests::Bench;
+use rheo_tests::TestBench;
 use serde_json::{Value, json};
 
 use crate::sweeps::SMALL;
@@ -17,7 +17,7 @@ fn header(bytes: &[u8]) -> Value {
 
 #[test]
 fn the_weights_of_a_trial_are_exported_with_its_configuration() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["run", bench.file("small.yaml", SMALL)]).expect(0);
     let trials = bench.query("select trial, net from trials order by trial");
     let adaptive = trials.iter().find(|row| row["net"] == "adaptive").unwrap();
@@ -45,7 +45,7 @@ fn the_weights_of_a_trial_are_exported_with_its_configuration() {
 
 #[test]
 fn who_keeps_no_checkpoint_is_told_what_keeps_one() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let sweep = SMALL.replace("checkpoint: {interval: 0}", "checkpoint: {keep: none}");
     bench.run(&["run", bench.file("small.yaml", &sweep)]).expect(0);
     let said = bench.run(&["checkpoint", "export", "last/0"]).expect(2);

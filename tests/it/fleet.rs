@@ -1,28 +1,28 @@
 //! A fleet on this machine: workers that outlive the command and the coordinator that started them.
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use serde_json::Value;
 
 use crate::sweeps::{LONG, LONG_EPOCHS};
 
 /// What `rheo launch list` tells of the pilots of the fleet `local`.
-fn pilots(bench: &Bench) -> Vec<Value> {
+fn pilots(bench: &TestBench) -> Vec<Value> {
     let said = bench.run(&["launch", "list", "local", "--output", "json"]);
     let fleets = said.status.success().then(|| said.json());
     let pilots = fleets.and_then(|fleets| fleets[0]["pilots"].as_array().cloned());
     pilots.unwrap_or_default()
 }
 
-fn serve(bench: &Bench) -> Running {
+fn serve(bench: &TestBench) -> RunningProgram {
     let _ = std::fs::remove_file(bench.state().join("server"));
-    let running = Running::start(bench.rheo(&["serve", "--poll", "0.3"]));
+    let running = RunningProgram::start(bench.rheo(&["serve", "--poll", "0.3"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     running
 }
 
 #[test]
 fn pilots_on_this_machine_are_found_again_by_a_coordinator_that_was_killed() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
     let coordinator = serve(&bench);
     bench.run(&["launch", "local", file, "--max", "2"]).expect(0);
@@ -51,7 +51,7 @@ fn pilots_on_this_machine_are_found_again_by_a_coordinator_that_was_killed() {
 
 #[test]
 fn a_fleet_that_is_unknown_or_asked_for_too_little_is_told() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _coordinator = serve(&bench);
     for verb in ["drain", "stop"] {
         let said = bench.run(&["launch", verb, "nobody"]).expect(2);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use serde_json::Value;
 
 use crate::sweeps::{LONG, SMALL};
@@ -19,23 +19,23 @@ fn on_gpus(sweep: &str, gpus: Option<f64>) -> String {
 }
 
 /// A bench on a machine with these GPUs.
-fn machine(gpus: &str) -> Bench {
-    Bench::with([("RHEO_GPUS".to_owned(), gpus.to_owned())])
+fn machine(gpus: &str) -> TestBench {
+    TestBench::with([("RHEO_GPUS".to_owned(), gpus.to_owned())])
 }
 
-fn serve(bench: &Bench, args: &[&str]) -> Running {
-    let serve = Running::start(bench.rheo(&[&["serve", "--poll", "0.3"], args].concat()));
+fn serve(bench: &TestBench, args: &[&str]) -> RunningProgram {
+    let serve = RunningProgram::start(bench.rheo(&[&["serve", "--poll", "0.3"], args].concat()));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     serve
 }
 
-fn workers(bench: &Bench) -> Vec<Value> {
+fn workers(bench: &TestBench) -> Vec<Value> {
     let workers = bench.run(&["workers", "--output", "json"]).expect(0).json();
     workers.as_array().unwrap().clone()
 }
 
 /// The GPU of every attempt that has ended, as its log says.
-fn gpus_of_attempts(bench: &Bench) -> Vec<(u64, String)> {
+fn gpus_of_attempts(bench: &TestBench) -> Vec<(u64, String)> {
     let sql = "select trial, message from logs where message like '%on GPU %' order by trial";
     let rows = bench.query(sql).into_iter().map(|row| {
         let message = row["message"].as_str().unwrap();
@@ -52,7 +52,7 @@ fn four_trials_of_a_quarter_share_one_gpu() {
     // Six would fit into the slots.
     let sweep = on_gpus(&LONG.replace("seeds: [1, 2]", "seeds: [1, 2, 3]"), Some(0.25));
     bench.run(&["submit", bench.file("long.yaml", &sweep)]).expect(0);
-    let _worker = Running::start(bench.worker(&["--slots", "6"]));
+    let _worker = RunningProgram::start(bench.worker(&["--slots", "6"]));
     let worker = wait_for("four trials", || {
         let worker = workers(&bench).into_iter().next()?;
         (worker["busy"] == 4).then_some(worker)
@@ -89,7 +89,7 @@ fn each_slot_has_a_gpu_of_its_own_at_every_moment() {
         assert!(apart, "{gpu}: {terms:?}");
     }
     // The same rows as on the processor, whatever the device.
-    let plain = Bench::default();
+    let plain = TestBench::default();
     plain.run(&["run", plain.file("small.yaml", SMALL), "--slots", "4"]).expect(0);
     let sql = "select trial, epoch, train_loss from epochs order by trial, epoch";
     assert_eq!(bench.query(sql), plain.query(sql));
@@ -101,7 +101,7 @@ fn each_process_sees_its_own_gpus_alone_and_names_pass_through() {
     let mig = "MIG-5c89852c-d268-5f02-b6a7-48b1c2f0a3de";
     let bench = machine(&format!("{uuid},{mig}"));
     let file = bench.file("long.yaml", &on_gpus(LONG, None));
-    let run = Running::start(bench.rheo(&["run", file, "--workers", "3", "--slots", "2"]));
+    let run = RunningProgram::start(bench.rheo(&["run", file, "--workers", "3", "--slots", "2"]));
     let seen = wait_for("two busy workers", || {
         let busy = bench.run(&["workers", "--output", "json"]);
         let busy = busy.status.success().then(|| busy.json())?;
@@ -139,7 +139,7 @@ fn a_worker_that_offers_less_than_it_was_asked_to_is_named() {
     command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
     // As Slurm would that has given one of the two to somebody else.
     command.current_dir(bench.path()).env("SLURM_JOB_GPUS", "1");
-    let _worker = Running::start(command);
+    let _worker = RunningProgram::start(command);
     let told = wait_for("the shortfalls", || {
         let told = bench.run(&["status"]).expect(0).err;
         told.contains("was asked to offer").then_some(told)
@@ -176,11 +176,11 @@ fn pilots_on_one_machine_share_its_gpus_and_a_fleet_says_when_there_are_no_more(
 
 #[test]
 fn memory_that_a_worker_was_given_bounds_what_runs_side_by_side() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench, &[]);
     let sweep = format!("{LONG}resources: {{memory_mb: 300}}\n");
     bench.run(&["submit", bench.file("long.yaml", &sweep)]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "4", "--memory-mb", "700"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "4", "--memory-mb", "700"]));
     let table = wait_for("two trials", || {
         let said = bench.run(&["workers"]).expect(0).out;
         said.contains("2/4").then_some(said)

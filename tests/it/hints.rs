@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 
 fn sweep(name: &str, epochs: u32) -> String {
     format!(
@@ -31,17 +31,17 @@ fn paste(command: &str, directory: &Path) -> Output {
     Command::new("sh").args(["-c", command]).current_dir(directory).output().unwrap()
 }
 
-fn phase(bench: &Bench, name: &str) -> String {
+fn phase(bench: &TestBench, name: &str) -> String {
     let status = bench.run(&["status", name, "--output", "json"]).expect(0).json();
     status["sweeps"][0]["phase"].as_str().unwrap().to_owned()
 }
 
 #[test]
 fn a_sweep_that_is_handed_to_the_coordinator_of_run_is_run() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (a, b) = (sweep("a", 100_000), sweep("b", 1));
     let (a, b) = (bench.file("a.yaml", &a), bench.file("b it's.yaml", &b));
-    let first = Running::start(bench.rheo(&["run", a]));
+    let first = RunningProgram::start(bench.rheo(&["run", a]));
     wait_for("a trial of a", || {
         let status = bench.run(&["status", "-o", "json"]);
         (status.code() == 0 && status.json()["sweeps"][0]["counts"]["running"] != 0).then_some(())
@@ -60,7 +60,7 @@ fn a_sweep_that_is_handed_to_the_coordinator_of_run_is_run() {
 
 #[test]
 fn what_an_earlier_run_left_is_not_run_unasked() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (a, b) = (sweep("a", 1), sweep("b", 1));
     bench.run(&["submit", bench.file("a.yaml", &a)]).expect(0);
     bench.run(&["run", bench.file("b.yaml", &b)]).expect(0);
@@ -70,7 +70,7 @@ fn what_an_earlier_run_left_is_not_run_unasked() {
 
 #[test]
 fn where_no_coordinator_runs_every_command_says_so_and_what_to_do() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let text = sweep("a", 1);
     let file = bench.file("my sweep.yaml", &text);
     let submitted = bench.run(&["--state", "my state", "submit", file]).expect(0);
@@ -97,19 +97,19 @@ fn where_no_coordinator_runs_every_command_says_so_and_what_to_do() {
 
 #[test]
 fn a_sweep_without_a_worker_is_idle_until_one_comes() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let text = sweep("a", 100_000);
-    let serve = Running::start(bench.rheo(&["serve"]));
+    let serve = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     bench.run(&["submit", bench.file("a.yaml", &text)]).expect(0);
-    let idle = |bench: &Bench| {
+    let idle = |bench: &TestBench| {
         let status = bench.run(&["status", "--output", "json"]).expect(0).json();
         status["sweeps"][0]["idle"].as_bool().unwrap()
     };
     assert!(idle(&bench));
     // One that works for other sweeps changes nothing.
-    let other = Running::start(bench.worker(&["--sweep", "other"]));
-    let worker = Running::start(bench.worker(&["--slots", "1"]));
+    let other = RunningProgram::start(bench.worker(&["--sweep", "other"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "1"]));
     wait_for("a worker", || (!idle(&bench)).then_some(()));
     let status = bench.run(&["status"]).expect(0);
     assert!(!status.out.contains("idle"), "{}", status.out);
@@ -120,7 +120,7 @@ fn a_sweep_without_a_worker_is_idle_until_one_comes() {
 
 #[test]
 fn a_sweep_that_was_cancelled_goes_on_as_run_says() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let text = sweep("a", 1);
     let file = bench.file("a.yaml", &text);
     bench.run(&["submit", file]).expect(0);
@@ -140,8 +140,8 @@ fn in_state<'a>(args: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn commands_in_answers_of_a_coordinator_name_the_state_that_was_named() {
-    let bench = Bench::default();
-    let serve = Running::start(bench.rheo(&in_state(&["serve"])));
+    let bench = TestBench::default();
+    let serve = RunningProgram::start(bench.rheo(&in_state(&["serve"])));
     let server = bench.path().join("my state/server");
     let url = wait_for("the coordinator", || {
         let text = std::fs::read_to_string(&server).ok()?;
@@ -149,7 +149,7 @@ fn commands_in_answers_of_a_coordinator_name_the_state_that_was_named() {
     });
     let text = sweep("a", 100_000);
     bench.run(&in_state(&["submit", bench.file("a.yaml", &text)])).expect(0);
-    let worker = Running::start(bench.worker(&in_state(&["--slots", "1"])));
+    let worker = RunningProgram::start(bench.worker(&in_state(&["--slots", "1"])));
     wait_for("a trial", || {
         let status = bench.run(&in_state(&["status", "-o", "json"])).expect(0).json();
         (status["sweeps"][0]["counts"]["running"] != 0).then_some(())
@@ -163,7 +163,7 @@ fn commands_in_answers_of_a_coordinator_name_the_state_that_was_named() {
     let token = bench.path().join("my state/tls/admin.token");
     let mut by_server = bench.rheo(&["--server", &url, "delete", "a", "--yes"]);
     by_server.env("RHEO_TOKEN_FILE", &token);
-    let refused = Running::start(by_server).end().expect(2);
+    let refused = RunningProgram::start(by_server).end().expect(2);
     assert!(printed(&refused.err, " cancel ").contains(&format!("--server {url} ")));
     let refused = bench.run(&in_state(&["delete", "a", "--yes"])).expect(2);
     let cancelled = paste(&printed(&refused.err, " cancel "), bench.path());

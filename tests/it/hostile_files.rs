@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use rheo_tests::{Bench, Running, Said, wait_for, within};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for, within};
 
 use crate::sweeps::SMALL;
 
@@ -16,13 +16,13 @@ const SAID: usize = 4 << 10;
 /// Address space that is enough to refuse a file, and not enough to read one without an end.
 const SPACE: &str = "--as=1073741824";
 
-fn rheo(bench: &Bench, arguments: &[&str], settings: &[(&str, &str)]) -> Said {
+fn rheo(bench: &TestBench, arguments: &[&str], settings: &[(&str, &str)]) -> ProgramOutput {
     let mut command = within(&[SPACE], &bench.rheo(arguments));
     command.envs(settings.iter().copied());
-    Running::start(command).end()
+    RunningProgram::start(command).end()
 }
 
-fn pipe(bench: &Bench, name: &str) {
+fn pipe(bench: &TestBench, name: &str) {
     let made = Command::new("mkfifo").arg(bench.path().join(name)).status().unwrap();
     assert!(made.success());
 }
@@ -31,7 +31,7 @@ fn pipe(bench: &Bench, name: &str) {
 const PIPE: (&str, &str) = ("pipe", "nothing came for `10` seconds");
 
 /// Files that nobody should read to their end, and what is said about each.
-fn oddities(bench: &Bench) -> Vec<(&'static str, &'static str)> {
+fn oddities(bench: &TestBench) -> Vec<(&'static str, &'static str)> {
     pipe(bench, PIPE.0);
     fs::create_dir(bench.path().join("directory")).unwrap();
     let sparse = File::create(bench.path().join("sparse")).unwrap();
@@ -47,7 +47,7 @@ fn oddities(bench: &Bench) -> Vec<(&'static str, &'static str)> {
 
 /// Checks that a refusal names the file and the reason, in few words.
 #[track_caller]
-fn check(said: &Said, code: i32, (file, reason): (&str, &str)) {
+fn check(said: &ProgramOutput, code: i32, (file, reason): (&str, &str)) {
     assert_eq!(said.code(), code, "{file}\n{}\n{}", said.out, said.err);
     assert!(said.err.contains(reason), "{file}: {reason}\n{}", said.err);
     assert!(said.err.contains(file), "{file}\n{}", said.err);
@@ -56,7 +56,7 @@ fn check(said: &Said, code: i32, (file, reason): (&str, &str)) {
 
 #[test]
 fn what_is_no_sweep_file_is_refused_soon_and_by_name() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for oddity in oddities(&bench) {
         for command in ["preview", "submit", "run"] {
             check(&rheo(&bench, &[command, oddity.0], &[]), 2, oddity);
@@ -67,7 +67,7 @@ fn what_is_no_sweep_file_is_refused_soon_and_by_name() {
 
 #[test]
 fn files_with_secrets_are_read_within_bounds_by_both_programs() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for oddity in oddities(&bench) {
         for variable in ["RHEO_TOKEN_FILE", "RHEO_CA_FILE"] {
             let settings = [(variable, oddity.0), ("RHEO_SERVER", "https://127.0.0.1:1")];
@@ -75,7 +75,7 @@ fn files_with_secrets_are_read_within_bounds_by_both_programs() {
             let mut command = bench.worker(&[]);
             command.envs(settings);
             // libtorch alone maps more than the bound of `rheo`.
-            check(&Running::start(command).end(), 2, oddity);
+            check(&RunningProgram::start(command).end(), 2, oddity);
         }
         let listen = ["serve", "--listen", "0.0.0.0:0"];
         for variable in ["RHEO_TOKEN_FILE", "RHEO_WORKER_TOKEN_FILE"] {
@@ -90,7 +90,7 @@ fn files_with_secrets_are_read_within_bounds_by_both_programs() {
 
 #[test]
 fn files_for_clusters_are_read_within_bounds() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
     for oddity in oddities(&bench) {
         let slurm = ["launch", "slurm", "small", "--setup", oddity.0, "--dry-run"];
@@ -104,7 +104,7 @@ fn files_for_clusters_are_read_within_bounds() {
 #[test]
 fn files_of_a_state_directory_are_read_within_bounds() {
     for (name, code) in [("places.json", 2), ("tls/ca.key", 2), ("tls/admin.token", 2)] {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         fs::create_dir_all(bench.state().join("tls")).unwrap();
         symlink("/dev/zero", bench.state().join(name)).unwrap();
         let said = rheo(&bench, &["serve", "--listen", "0.0.0.0:0"], &[]);
@@ -114,7 +114,7 @@ fn files_of_a_state_directory_are_read_within_bounds() {
 
 #[test]
 fn a_sweep_file_and_a_query_may_come_through_a_pipe() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.file("small.yaml", SMALL);
     let rheo = bench.rheo(&[]).get_program().to_str().unwrap().to_owned();
     for script in [
@@ -134,17 +134,17 @@ fn a_sweep_file_and_a_query_may_come_through_a_pipe() {
     assert!(said.err.contains("it holds more than `262144` bytes"), "{}", said.err);
 }
 
-fn bash(bench: &Bench, script: &str) -> Said {
+fn bash(bench: &TestBench, script: &str) -> ProgramOutput {
     let rheo = bench.rheo(&[]);
     let mut shell = Command::new("bash");
     shell.args(["-c", script]).current_dir(rheo.get_current_dir().unwrap());
     shell.envs(rheo.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    Running::start(within(&[SPACE], &shell)).end()
+    RunningProgram::start(within(&[SPACE], &shell)).end()
 }
 
 #[test]
 fn a_pipe_that_stays_silent_is_given_up() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     pipe(&bench, PIPE.0);
     let path = bench.path().join(PIPE.0);
     let writer = std::thread::spawn(move || File::options().write(true).open(path).unwrap());
@@ -154,7 +154,7 @@ fn a_pipe_that_stays_silent_is_given_up() {
 
 #[test]
 fn long_text_is_not_repeated() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
     let long = "x".repeat(120_000);
     let trial = format!("{long}/0");
@@ -199,7 +199,7 @@ fn long_text_is_not_repeated() {
 
 #[test]
 fn sweep_files_with_long_lines_are_answered_in_few_words() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let long = "x".repeat(400_000);
     let many: String = (0..20_000).map(|n| format!("unknown_{n}: 1\n")).collect();
     for (text, most) in [
@@ -222,8 +222,8 @@ fn sweep_files_with_long_lines_are_answered_in_few_words() {
 
 #[test]
 fn an_address_file_that_is_none_does_not_hold_clients_up() {
-    let bench = Bench::default();
-    let _serve = Running::start(bench.rheo(&["serve"]));
+    let bench = TestBench::default();
+    let _serve = RunningProgram::start(bench.rheo(&["serve"]));
     let file = bench.state().join("server");
     wait_for("the coordinator", || file.exists().then_some(()));
     for target in [Path::new("/dev/zero"), bench.path()] {

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::process::Command;
 
-use rheo_tests::{Bench, Running, Said, peak_memory, wait_for, within};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, peak_memory, wait_for, within};
 use rustix::process::Signal;
 
 use crate::sweeps::SMALL;
@@ -16,36 +16,36 @@ const SAID: usize = 4 << 10;
 const ENDLESS: &str = "select count(*) from generate_series(1, 1000000000000) where value < 0";
 
 /// A bench with a directory of its own for temporary files, and these settings.
-fn bench(settings: &[(&str, &str)]) -> Bench {
+fn bench(settings: &[(&str, &str)]) -> TestBench {
     let all = settings.iter().chain(&[("TMPDIR", "tmp")]);
-    let bench = Bench::with(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let bench = TestBench::with(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     fs::create_dir(bench.path().join("tmp")).unwrap();
     bench
 }
 
 /// What queries left behind where temporary files lie.
-fn leftovers(bench: &Bench) -> Vec<String> {
+fn leftovers(bench: &TestBench) -> Vec<String> {
     let entries = fs::read_dir(bench.path().join("tmp")).unwrap().flatten();
     entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
-fn serve(bench: &Bench) -> Running {
+fn serve(bench: &TestBench) -> RunningProgram {
     serve_by(bench, bench.rheo(&["serve"]))
 }
 
-fn serve_by(bench: &Bench, command: Command) -> Running {
-    let serve = Running::start(command);
+fn serve_by(bench: &TestBench, command: Command) -> RunningProgram {
+    let serve = RunningProgram::start(command);
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     serve
 }
 
 /// The answer to SQL that may be too long for an argument.
-fn ask(bench: &Bench, sql: &str) -> Said {
+fn ask(bench: &TestBench, sql: &str) -> ProgramOutput {
     let file = bench.path().join("query.sql");
     fs::write(&file, sql).unwrap();
     let mut command = bench.rheo(&["query", "-", "--output", "csv"]);
     command.stdin(File::open(file).unwrap());
-    Running::start(command).end()
+    RunningProgram::start(command).end()
 }
 
 /// The processes that a process has started and that live.
@@ -228,7 +228,7 @@ fn a_query_ends_when_its_client_is_killed() {
         "select count(*) from generate_series(1, 10000000) a, generate_series(1, 10000000) b where a.value + b.value = 0",
         "select * from generate_series(1, 1000000000000)",
     ] {
-        let client = Running::start(bench.rheo(&["query", sql, "--output", "csv"]));
+        let client = RunningProgram::start(bench.rheo(&["query", sql, "--output", "csv"]));
         wait_for("the query to run", || (!children(serving.pid()).is_empty()).then_some(()));
         client.kill();
         wait_for("the query to end", || children(serving.pid()).is_empty().then_some(()));
@@ -255,11 +255,11 @@ fn a_query_that_computes_too_long_is_stopped_and_told_why() {
 fn a_sweep_runs_to_its_end_while_hostile_queries_run() {
     let bench = bench(&[("RHEO_QUERIES", "2")]);
     let serving = serve(&bench);
-    let hostile: Vec<Running> =
-        (0..3).map(|_| Running::start(bench.rheo(&["query", ENDLESS]))).collect();
+    let hostile: Vec<RunningProgram> =
+        (0..3).map(|_| RunningProgram::start(bench.rheo(&["query", ENDLESS]))).collect();
     wait_for("two queries to run", || (children(serving.pid()).len() == 2).then_some(()));
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "1"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "1"]));
     bench.run(&["wait", "small"]).expect(0);
     worker.end().expect(0);
     assert_eq!(children(serving.pid()).len(), 2, "they still run");
@@ -271,15 +271,15 @@ fn a_sweep_runs_to_its_end_while_hostile_queries_run() {
 fn more_queries_than_may_wait_are_refused() {
     let bench = bench(&[("RHEO_QUERIES", "1")]);
     let serving = serve(&bench);
-    let mut waiting: Vec<Running> =
-        (0..34).map(|_| Running::start(bench.rheo(&["query", ENDLESS]))).collect();
+    let mut waiting: Vec<RunningProgram> =
+        (0..34).map(|_| RunningProgram::start(bench.rheo(&["query", ENDLESS]))).collect();
     let one =
         wait_for("a query too many", || waiting.iter_mut().position(|query| !query.is_running()));
     let refused = waiting.remove(one).end().expect(3);
     assert!(refused.err.contains("`1` queries run and `32` wait"), "{}", refused.err);
     assert!(refused.err.contains("RHEO_QUERIES"), "{}", refused.err);
     assert_eq!(children(serving.pid()).len(), 1);
-    assert!(waiting.iter_mut().all(Running::is_running), "those that wait are not refused");
+    assert!(waiting.iter_mut().all(RunningProgram::is_running), "those that wait are not refused");
     drop(waiting);
     assert_eq!(ask(&bench, "select 1 as one").expect(0).out, "one\n1\n");
 }
@@ -288,7 +288,7 @@ fn more_queries_than_may_wait_are_refused() {
 fn a_client_that_reads_nothing_holds_little_and_nobody_up() {
     let bench = bench(&[("RHEO_QUERIES", "1")]);
     let serving = serve(&bench);
-    let client = Running::start(bench.rheo(&[
+    let client = RunningProgram::start(bench.rheo(&[
         "query",
         "select * from generate_series(1, 1000000000000)",
         "-o",
@@ -307,7 +307,7 @@ fn a_client_that_reads_nothing_holds_little_and_nobody_up() {
 fn queries_end_with_the_coordinator_and_leave_nothing() {
     let bench = bench(&[]);
     let serving = serve(&bench);
-    let _client = Running::start(bench.rheo(&["query", ENDLESS]));
+    let _client = RunningProgram::start(bench.rheo(&["query", ENDLESS]));
     let query = wait_for("the query to run", || children(serving.pid()).first().copied());
     serving.kill();
     wait_for("the query to end", || (!is_alive(query)).then_some(()));
@@ -318,7 +318,7 @@ fn queries_end_with_the_coordinator_and_leave_nothing() {
 fn an_interrupted_query_at_rest_leaves_nothing() {
     let bench = bench(&[]);
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
-    let asking = Running::start(bench.rheo(&["query", ENDLESS]));
+    let asking = RunningProgram::start(bench.rheo(&["query", ENDLESS]));
     let query = wait_for("the query to run", || children(asking.pid()).first().copied());
     asking.signal(Signal::INT);
     asking.end();
@@ -346,7 +346,7 @@ fn settings_of_queries_that_make_no_sense_are_refused() {
 fn a_coordinator_stops_at_once_although_a_query_runs() {
     let bench = bench(&[]);
     let serving = serve(&bench);
-    let client = Running::start(bench.rheo(&["query", ENDLESS]));
+    let client = RunningProgram::start(bench.rheo(&["query", ENDLESS]));
     let query = wait_for("the query to run", || children(serving.pid()).first().copied());
     serving.signal(Signal::TERM);
     serving.end().expect(0);

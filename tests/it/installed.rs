@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use rheo_tests::{Bench, Running, program, wait_for};
+use rheo_tests::{RunningProgram, TestBench, program, wait_for};
 
 use crate::sweeps::{SMALL, SMALL_EPOCHS};
 
@@ -27,7 +27,7 @@ fn text(output: &Output) -> String {
 
 #[test]
 fn an_installed_worker_loads_its_libraries_from_beside_it_and_trains() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let prefix = bench.path().join("prefix");
     install(&prefix);
     // Again, over what is there.
@@ -111,7 +111,7 @@ fn the_documented_container_can_read_the_token_that_was_copied_for_it() {
         eprintln!("skipped: taking the place of other users needs root");
         return;
     }
-    let bench = Bench::default();
+    let bench = TestBench::default();
     fs::set_permissions(bench.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let prefix = bench.path().join("prefix");
     install(&prefix);
@@ -119,7 +119,7 @@ fn the_documented_container_can_read_the_token_that_was_copied_for_it() {
     let owner = format!("{OWNER}:{OWNER}");
     let bin = prefix.join("bin").display().to_string();
     let serve = format!("exec {bin}/rheo serve --listen 0.0.0.0:0 --advertise localhost");
-    let _serve = Running::start(shell(&owner, &home, &serve));
+    let _serve = RunningProgram::start(shell(&owner, &home, &serve));
     wait_for("the coordinator", || home.join(".rheo/server").exists().then_some(()));
     fs::write(home.join("small.yaml"), SMALL).unwrap();
     let submit = shell(&owner, &home, &format!("{bin}/rheo submit small.yaml")).output().unwrap();
@@ -145,7 +145,7 @@ fn the_documented_container_can_read_the_token_that_was_copied_for_it() {
         scratch.display(),
         home.display()
     );
-    let said = Running::start(shell(&user_of(run, &home), &scratch, &container)).end();
+    let said = RunningProgram::start(shell(&user_of(run, &home), &scratch, &container)).end();
     assert_eq!(said.code(), 0, "{}", said.err);
     let status = shell(&owner, &home, &format!("{bin}/rheo wait small")).output().unwrap();
     assert!(status.status.success(), "{}", text(&status));

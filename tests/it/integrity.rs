@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -21,8 +21,8 @@ parameters: {network.kind: {values: [heterogeneous]}}
 ";
 
 /// A state with two finished sweeps.
-fn two_sweeps() -> Bench {
-    let bench = Bench::default();
+fn two_sweeps() -> TestBench {
+    let bench = TestBench::default();
     for (name, text) in [("small.yaml", SMALL), ("other.yaml", OTHER)] {
         let file = bench.file(name, text);
         bench.run(&["run", file, "--workers", "2"]).expect(0);
@@ -31,7 +31,7 @@ fn two_sweeps() -> Bench {
 }
 
 /// The files of the parts of a sweep in a table.
-fn parts(bench: &Bench, table: &str, sweep: &str) -> Vec<PathBuf> {
+fn parts(bench: &TestBench, table: &str, sweep: &str) -> Vec<PathBuf> {
     let directory = bench.state().join(format!("results/{table}/sweep={sweep}"));
     let mut parts: Vec<PathBuf> =
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -57,13 +57,13 @@ fn findings(report: &Value) -> Vec<(String, String, Option<String>)> {
 }
 
 /// Everything in `trials` that does not say when, where and by which attempt.
-fn outcomes(bench: &Bench) -> Vec<Value> {
+fn outcomes(bench: &TestBench) -> Vec<Value> {
     bench.query("select * exclude (attempts, started, ended, wall_s, host, worker, checkpoint) from trials order by sweep, trial")
 }
 
 /// Fails unless the sweep is what an undamaged run leaves.
 #[track_caller]
-fn assert_whole(bench: &Bench, whole: &Bench) {
+fn assert_whole(bench: &TestBench, whole: &TestBench) {
     assert_same(&traces(bench, "small"), &traces(whole, "small"));
     assert_same(&traces(bench, "other"), &traces(whole, "other"));
     assert_eq!(outcomes(bench), outcomes(whole));
@@ -128,7 +128,7 @@ fn a_missing_part_is_said_loudly_and_other_sweeps_run_on() {
     assert!(said.err.contains("rheo verify --repair"), "{}", said.err);
     assert_eq!(bench.number("select count(*) from epochs where sweep <> 'small'"), 4);
 
-    let serve = Running::start(bench.rheo(&["serve", "--flush-interval", "0.1"]));
+    let serve = RunningProgram::start(bench.rheo(&["serve", "--flush-interval", "0.1"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     let status = bench.run(&["status", "-o", "json"]).expect(0).json();
     assert_eq!(status["running"], true);
@@ -138,7 +138,7 @@ fn a_missing_part_is_said_loudly_and_other_sweeps_run_on() {
     assert!(said.out.contains("missing"), "{}", said.out);
     // Repaired while it runs.
     bench.run(&["verify", "--repair"]).expect(0);
-    let worker = Running::start(bench.worker(&["--state", ".rheo", "--slots", "2"]));
+    let worker = RunningProgram::start(bench.worker(&["--state", ".rheo", "--slots", "2"]));
     bench.run(&["wait", "small"]).expect(0);
     worker.end().expect(0);
     assert_eq!(bench.number("select count(*) from epochs where sweep = 'small'"), SMALL_EPOCHS);
@@ -152,7 +152,7 @@ fn a_missing_part_is_said_loudly_and_other_sweeps_run_on() {
 fn a_damaged_sweep_that_is_deleted_is_named_no_more() {
     let bench = two_sweeps();
     fs::remove_file(&parts(&bench, "epochs", "small")[0]).unwrap();
-    let serve = Running::start(bench.rheo(&["serve", "--flush-interval", "0.1"]));
+    let serve = RunningProgram::start(bench.rheo(&["serve", "--flush-interval", "0.1"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     bench.run(&["query", "select count(*) from epochs"]).expect(1);
     let damaged = || bench.run(&["status", "-o", "json"]).expect(0).json()["damaged"].clone();
@@ -186,7 +186,7 @@ fn a_sweep_that_was_removed_by_hand_breaks_no_other() {
 
 #[test]
 fn results_that_are_all_gone_are_refused_with_a_remedy() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["run", bench.file("other.yaml", OTHER)]).expect(0);
     let (results, aside) = (bench.state().join("results"), bench.path().join("aside"));
     fs::rename(&results, &aside).unwrap();
@@ -224,7 +224,7 @@ fn a_damaged_or_missing_checkpoint_is_found_and_made_anew() {
 
 #[test]
 fn a_damaged_journal_is_found_by_verify() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     // Words that mean nothing to anybody, so that a damaged event is read as if it were whole.
     let text = format!("description: words that mean nothing{OTHER}");
     bench.run(&["run", bench.file("other.yaml", &text)]).expect(0);
@@ -247,8 +247,8 @@ fn a_damaged_journal_is_found_by_verify() {
 }
 
 /// Starts a coordinator with work for nobody yet.
-fn serve(bench: &Bench) -> Running {
-    let serve = Running::start(bench.rheo(&["serve"]));
+fn serve(bench: &TestBench) -> RunningProgram {
+    let serve = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     bench.run(&["submit", bench.file("other.yaml", OTHER)]).expect(0);
     serve
@@ -256,7 +256,7 @@ fn serve(bench: &Bench) -> Running {
 
 #[test]
 fn a_state_directory_that_is_moved_away_ends_the_coordinator() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let serve = serve(&bench);
     let aside = bench.path().join("aside");
     fs::rename(bench.state(), &aside).unwrap();
@@ -271,7 +271,7 @@ fn a_state_directory_that_is_moved_away_ends_the_coordinator() {
 
 #[test]
 fn a_state_directory_that_is_deleted_or_replaced_ends_the_coordinator() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let serve_one = serve(&bench);
     fs::remove_dir_all(bench.state()).unwrap();
     let said = serve_one.end().expect(1);
@@ -289,17 +289,17 @@ fn a_state_directory_that_is_deleted_or_replaced_ends_the_coordinator() {
 
 #[test]
 fn a_worker_keeps_its_work_while_the_state_directory_is_away() {
-    let whole = Bench::default();
+    let whole = TestBench::default();
     whole.run(&["run", whole.file("long.yaml", LONG)]).expect(0);
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let start = || {
-        let serve = Running::start(bench.rheo(&["serve"]));
+        let serve = RunningProgram::start(bench.rheo(&["serve"]));
         wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
         serve
     };
     let serve = start();
     bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);
-    let worker = Running::start(bench.worker(&["--state", ".rheo"]));
+    let worker = RunningProgram::start(bench.worker(&["--state", ".rheo"]));
     wait_for("commits", || {
         let said = bench.run(&["query", "select count(*) as n from epochs", "-o", "json"]);
         (said.json()[0]["n"].as_u64()? > 2).then_some(())

@@ -1,6 +1,6 @@
 //! A sweep from its file to its results.
 
-use rheo_tests::{Bench, wait_for};
+use rheo_tests::{TestBench, wait_for};
 
 use crate::sweeps::{SMALL, SMALL_EPOCHS, SMALL_EVALUATIONS, SMALL_SHAPES};
 use crate::traces::{assert_same, traces};
@@ -8,7 +8,7 @@ use crate::unfit::write_short_texts;
 
 #[test]
 fn a_sweep_runs_to_its_end_and_leaves_every_row_once() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let said = bench.run(&["run", file, "--workers", "2"]).expect(0);
     for expected in [
@@ -45,7 +45,7 @@ fn a_sweep_runs_to_its_end_and_leaves_every_row_once() {
 
 #[test]
 fn u01_running_a_finished_sweep_again_changes_nothing_and_says_so() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let first = bench.run(&["run", file, "--workers", "2"]).expect(0);
     let before = traces(&bench, "small");
@@ -58,7 +58,7 @@ fn u01_running_a_finished_sweep_again_changes_nothing_and_says_so() {
 
 #[test]
 fn the_example_queries_that_a_run_prints_work_when_pasted() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let said = bench.run(&["run", file]).expect(0);
     let examples: Vec<&str> =
@@ -77,7 +77,7 @@ fn the_example_queries_that_a_run_prints_work_when_pasted() {
 
 #[test]
 fn the_same_sweep_gives_the_same_bits_whatever_the_number_of_workers() {
-    let (one, three) = (Bench::default(), Bench::default());
+    let (one, three) = (TestBench::default(), TestBench::default());
     for (bench, workers) in [(&one, "1"), (&three, "3")] {
         let file = bench.file("small.yaml", SMALL);
         bench.run(&["run", file, "--workers", workers]).expect(0);
@@ -87,9 +87,9 @@ fn the_same_sweep_gives_the_same_bits_whatever_the_number_of_workers() {
 
 #[test]
 fn u37_submitting_returns_at_once_and_waiting_tells_the_end_by_its_exit_code() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
-    let serve = rheo_tests::Running::start(bench.rheo(&["serve"]));
+    let serve = rheo_tests::RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     let said = bench.run(&["submit", file]).expect(0);
     assert_eq!(said.out, "small\n");
@@ -99,7 +99,7 @@ fn u37_submitting_returns_at_once_and_waiting_tells_the_end_by_its_exit_code() {
     let wait = bench.run(&["wait", "small", "--timeout", "0.2"]).expect(1);
     assert!(wait.err.contains("has not ended"), "{}", wait.err);
 
-    let _worker = rheo_tests::Running::start(bench.worker(&["--slots", "2"]));
+    let _worker = rheo_tests::RunningProgram::start(bench.worker(&["--slots", "2"]));
     let wait = bench.run(&["wait", "small"]).expect(0);
     assert!(wait.out.contains("small  ended"), "{}", wait.out);
     serve.signal(rustix::process::Signal::TERM);
@@ -109,14 +109,14 @@ fn u37_submitting_returns_at_once_and_waiting_tells_the_end_by_its_exit_code() {
 
 #[test]
 fn u07_a_worker_leaves_by_itself_when_nothing_is_left_and_the_sweep_says_exhausted() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
-    let _serve = rheo_tests::Running::start(bench.rheo(&["serve"]));
+    let _serve = rheo_tests::RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     bench.run(&["submit", file]).expect(0);
     // One has no work of its own and waits until the others are done.
-    let workers =
-        ["1", "5", "2"].map(|slots| rheo_tests::Running::start(bench.worker(&["--slots", slots])));
+    let workers = ["1", "5", "2"]
+        .map(|slots| rheo_tests::RunningProgram::start(bench.worker(&["--slots", slots])));
     for worker in workers {
         worker.end().expect(0);
     }
@@ -127,7 +127,7 @@ fn u07_a_worker_leaves_by_itself_when_nothing_is_left_and_the_sweep_says_exhaust
 
 #[test]
 fn u14_a_sweep_with_a_failed_trial_exits_with_1_and_names_the_failure() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     // The texts are too short for so many columns.
     write_short_texts(&bench);
     let file = bench.file(
@@ -158,7 +158,7 @@ parameters:
 
 #[test]
 fn u38_everything_works_without_any_other_network() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let rheo = bench.rheo(&["run", file]);
     let program = rheo.get_program().to_string_lossy().into_owned();

@@ -1,18 +1,18 @@
 //! The logs of trials, live and at rest, and what says how an attempt ended.
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::sweeps::{LONG, SMALL};
 
-fn serve(bench: &Bench, args: &[&str]) -> Running {
-    let serve = Running::start(bench.rheo(&[&["serve"], args].concat()));
+fn serve(bench: &TestBench, args: &[&str]) -> RunningProgram {
+    let serve = RunningProgram::start(bench.rheo(&[&["serve"], args].concat()));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     serve
 }
 
-fn logs(bench: &Bench, trial: &str) -> Value {
+fn logs(bench: &TestBench, trial: &str) -> Value {
     bench.run(&["logs", trial, "--output", "json"]).expect(0).json()
 }
 
@@ -23,7 +23,7 @@ fn messages(attempt: &Value) -> Vec<&str> {
 
 #[test]
 fn the_log_of_a_trial_has_its_lines_outcome_and_error() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file(
         "two.yaml",
         &format!(
@@ -63,14 +63,14 @@ fn the_log_of_a_trial_has_its_lines_outcome_and_error() {
 
 #[test]
 fn lines_are_seen_while_a_trial_runs_and_stay_when_its_worker_is_killed() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench, &["--lease", "2"]);
     // Nothing is committed before the end.
     let file = bench.file("long.yaml", &LONG.replace("interval: 0.1", "interval: 3600"));
     bench.run(&["submit", file]).expect(0);
     let none = bench.run(&["logs", "long/0"]).expect(0);
     assert!(none.err.contains("it has no attempt yet"), "{}", none.err);
-    let worker = Running::start(bench.worker(&["--slots", "1"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "1"]));
     wait_for("lines of the running trial", || {
         let seen = logs(&bench, "long/0");
         let attempt = &seen["attempts"][0];
@@ -96,7 +96,7 @@ fn lines_are_seen_while_a_trial_runs_and_stay_when_its_worker_is_killed() {
     assert_eq!(bench.number(numbers), 0, "each line once");
 
     // Whoever takes it next has a log of its own, at rest too.
-    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "2"]));
     bench.run(&["wait", "long"]).expect(0);
     worker.end().expect(0);
     let seen = logs(&bench, "long/0");
@@ -107,7 +107,7 @@ fn lines_are_seen_while_a_trial_runs_and_stay_when_its_worker_is_killed() {
 
 #[test]
 fn a_trial_that_times_out_names_its_limit_everywhere() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let slow = LONG.replace("epochs: 12", "epochs: 4000");
     let slow = format!("{slow}resources: {{timeout: 0.5}}\nmax_failed_trials: 1\n");
     let slow = slow.replace("heterogeneous, ", "").replace("{lost: 100}", "{timed_out: 0}");
@@ -130,11 +130,11 @@ fn a_trial_that_times_out_names_its_limit_everywhere() {
 
 #[test]
 fn every_attempt_says_where_it_goes_on_and_what_went_wrong() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench, &[]);
     let file = bench.file("long.yaml", &LONG.replace("{lost: 100}", "{error: 3, backoff: 0.1}"));
     bench.run(&["submit", file]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "1"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "1"]));
     wait_for("commits", || (bench.number("select count(*) from epochs") >= 2).then_some(()));
     worker.signal(Signal::TERM);
     worker.end().expect(0);
@@ -143,7 +143,7 @@ fn every_attempt_says_where_it_goes_on_and_what_went_wrong() {
     let path = bench.state().join("checkpoints").join(&digest[..2]).join(digest);
     std::fs::write(path, "no checkpoint").unwrap();
 
-    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "2"]));
     bench.run(&["wait", "long"]).expect(0);
     worker.end().expect(0);
     let seen = logs(&bench, "long/0");

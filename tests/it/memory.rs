@@ -7,7 +7,7 @@ use rheo_proto::v1;
 use rheo_proto::v1::finish_request::{Ending, Result as Ended};
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_tests::{Bench, Running, peak_memory, wait_for};
+use rheo_tests::{RunningProgram, TestBench, peak_memory, wait_for};
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 
@@ -33,17 +33,17 @@ const SLOTS: u32 = 64;
 
 type Client = WorkerServiceClient<AuthorizedChannel>;
 
-fn access(bench: &Bench, role: Role) -> AccessConfig {
+fn access(bench: &TestBench, role: Role) -> AccessConfig {
     AccessConfig { server: None, state: bench.state(), ca_file: None, token_file: None, role }
 }
 
-async fn client(bench: &Bench) -> Client {
+async fn client(bench: &TestBench) -> Client {
     let route = access(bench, Role::Worker).read().unwrap();
     let channel = route.endpoint().unwrap().connect().await.unwrap();
     WorkerServiceClient::with_interceptor(channel, route.bearer)
 }
 
-async fn submit(bench: &Bench) {
+async fn submit(bench: &TestBench) {
     let route = access(bench, Role::Admin).read().unwrap();
     let channel = route.endpoint().unwrap().connect().await.unwrap();
     let mut sweeps = SweepServiceClient::with_interceptor(channel, route.bearer);
@@ -99,8 +99,8 @@ fn finish(worker: &str, assignment: v1::Assignment) -> v1::FinishRequest {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_trials_leave_the_coordinator_small() {
-    let bench = Bench::default();
-    let serve = Running::start(bench.rheo(&["serve"]));
+    let bench = TestBench::default();
+    let serve = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     submit(&bench).await;
     let done = Arc::new(AtomicU64::new(0));

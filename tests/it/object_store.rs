@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use rheo_tests::object_store::Server;
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::object_store::ObjectServer;
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ for position in range(1, 200):
 
 /// What another program sees under `bucket/a`.
 #[track_caller]
-fn read(server: &Server) -> Option<Value> {
+fn read(server: &ObjectServer) -> Option<Value> {
     let mut python = Command::new("python3");
     python.args(["-c", READ, &server.url, &server.key, &server.secret, "bucket/a"]);
     python.env("PYTHONPATH", readers()?);
@@ -51,18 +51,18 @@ fn read(server: &Server) -> Option<Value> {
 const PLACES: [&str; 4] =
     ["--results", "s3://bucket/a/results", "--checkpoints", "s3://bucket/a/checkpoints"];
 
-fn bench_of(server: &Server) -> Bench {
-    Bench::with(server.environment())
+fn bench_of(server: &ObjectServer) -> TestBench {
+    TestBench::with(server.environment())
 }
 
-fn run(bench: &Bench, file: &str, more: &[&str]) -> Command {
+fn run(bench: &TestBench, file: &str, more: &[&str]) -> Command {
     let mut run = bench.rheo(&["run", file, "--workers", "2"]);
     run.args(more);
     run
 }
 
-fn end(command: Command) -> Said {
-    Running::start(command).end()
+fn end(command: Command) -> ProgramOutput {
+    RunningProgram::start(command).end()
 }
 
 /// The objects that are no parts, checkpoints or marks of ownership.
@@ -77,14 +77,14 @@ fn strays(seen: &Value) -> Vec<&str> {
 
 #[test]
 fn object_store_a_coordinator_that_is_killed_leaves_every_row_once_in_the_bucket() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = ObjectServer::start(&[]) else { return };
     let bench = bench_of(&server);
     let file = bench.file("long.yaml", LONG);
     let mut killed = 0;
     for _ in 0..2 {
         let places: &[&str] = if killed == 0 { &PLACES } else { &[] };
         let running = run(&bench, file, &[places, &["--flush-interval", "0.2"]].concat());
-        let running = Running::start(running);
+        let running = RunningProgram::start(running);
         killed = wait_for("more commits", || {
             let said = bench.run(&["query", "select count(*) as n from epochs", "-o", "json"]);
             let epochs = said.status.success().then(|| said.json()[0]["n"].as_u64())??;
@@ -114,16 +114,16 @@ fn object_store_a_coordinator_that_is_killed_leaves_every_row_once_in_the_bucket
 
 #[test]
 fn object_store_rows_wait_in_the_journal_while_the_bucket_does_not_answer() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = ObjectServer::start(&[]) else { return };
     let bench = bench_of(&server);
     let serve = bench.rheo(&["serve", "--flush-interval", "0.2", PLACES[0], PLACES[1]]);
-    let serve = Running::start(serve);
+    let serve = RunningProgram::start(serve);
     let address = bench.state().join("server");
     wait_for("the coordinator", || address.exists().then_some(()));
     server.signal(Signal::STOP);
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
     let state = bench.state().display().to_string();
-    let worker = Running::start(bench.worker(&["--state", &state, "--slots", "2"]));
+    let worker = RunningProgram::start(bench.worker(&["--state", &state, "--slots", "2"]));
     // Commits flow, and queries see what is in no part.
     bench.run(&["wait", "small"]).expect(0);
     assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
@@ -150,10 +150,10 @@ fn object_store_rows_wait_in_the_journal_while_the_bucket_does_not_answer() {
 
 #[test]
 fn object_store_what_lies_in_the_way_of_a_part_is_not_overwritten_unseen() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = ObjectServer::start(&[]) else { return };
     let bench = bench_of(&server);
     let serve = bench.rheo(&["serve", "--flush-interval", "0.2", PLACES[0], PLACES[1]]);
-    let serve = Running::start(serve);
+    let serve = RunningProgram::start(serve);
     let address = bench.state().join("server");
     wait_for("the coordinator", || address.exists().then_some(()));
     let mut python = Command::new("python3");
@@ -162,7 +162,7 @@ fn object_store_what_lies_in_the_way_of_a_part_is_not_overwritten_unseen() {
     end(python).expect(0);
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
     let state = bench.state().display().to_string();
-    Running::start(bench.worker(&["--state", &state, "--slots", "2"])).end().expect(0);
+    RunningProgram::start(bench.worker(&["--state", &state, "--slots", "2"])).end().expect(0);
     serve.signal(Signal::TERM);
     let said = serve.end().expect(0);
     let log = [said.out, said.err].concat();
@@ -175,15 +175,15 @@ fn object_store_what_lies_in_the_way_of_a_part_is_not_overwritten_unseen() {
 
 #[test]
 fn object_store_what_cannot_work_is_said_at_the_start() {
-    let Some(server) = Server::start(&["keys"]) else { return };
-    let refused = |bench: &Bench, places: &[&str]| {
+    let Some(server) = ObjectServer::start(&["keys"]) else { return };
+    let refused = |bench: &TestBench, places: &[&str]| {
         let file = bench.file("small.yaml", SMALL);
         end(run(bench, file, places)).expect(2).err
     };
     let with_setting = |name: &str, value: &str| {
         let mut environment = server.environment();
         environment.push((name.to_owned(), value.to_owned()));
-        Bench::with(environment)
+        TestBench::with(environment)
     };
     let bench = with_setting("AWS_SECRET_ACCESS_KEY", "wrong");
     let said = refused(&bench, &PLACES);
@@ -203,7 +203,7 @@ fn object_store_what_cannot_work_is_said_at_the_start() {
     let said = refused(&bench_of(&server), &PLACES);
     assert!(said.contains("belongs to another state directory"), "{said}");
     assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
-    let Some(old) = Server::start(&["unconditional"]) else { return };
+    let Some(old) = ObjectServer::start(&["unconditional"]) else { return };
     let said = refused(&bench_of(&old), &PLACES);
     assert!(said.contains("ignores the condition of a conditional write"), "{said}");
     // A journal that was lost does not take the results with it.
@@ -215,7 +215,7 @@ fn object_store_what_cannot_work_is_said_at_the_start() {
 #[test]
 fn object_store_a_copy_of_a_state_is_refused_beside_its_original_and_noticed_elsewhere() {
     const NOTICE: &str = "used this bucket after the last event of this journal";
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = ObjectServer::start(&[]) else { return };
     let bench = bench_of(&server);
     let file = bench.file("small.yaml", SMALL);
     end(run(&bench, file, &PLACES)).expect(0);

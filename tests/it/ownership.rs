@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 
 use crate::sweeps::{SMALL, SMALL_EPOCHS};
@@ -30,8 +30,8 @@ fn parts(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-fn run(command: Command) -> Said {
-    Running::start(command).end()
+fn run(command: Command) -> ProgramOutput {
+    RunningProgram::start(command).end()
 }
 
 /// A small sweep of this name, whose checkpoints are kept.
@@ -43,7 +43,7 @@ fn named(name: &str) -> String {
 
 #[test]
 fn two_states_never_share_a_results_directory() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let shared = |command: &mut Command| {
         command.env("RHEO_RESULTS", "shared/results").env("RHEO_CHECKPOINTS", "shared/checkpoints");
@@ -79,7 +79,7 @@ fn two_states_never_share_a_results_directory() {
 
 #[test]
 fn a_directory_with_files_of_others_is_refused_and_left_alone() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let theirs = bench.path().join("theirs");
     fs::create_dir_all(theirs.join("epochs/sweep=small")).unwrap();
@@ -100,7 +100,7 @@ fn a_directory_with_files_of_others_is_refused_and_left_alone() {
 
 #[test]
 fn what_people_put_into_the_directories_survives_every_start() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     bench.run(&["run", file]).expect(0);
     let name = "0123456789abcdef".repeat(4);
@@ -131,7 +131,7 @@ fn what_people_put_into_the_directories_survives_every_start() {
 
 #[test]
 fn a_journal_that_is_gone_empty_or_replaced_never_costs_results() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     bench.run(&["run", file]).expect(0);
     let journal = bench.state().join("journal.redb");
@@ -180,7 +180,7 @@ fn a_journal_that_is_gone_empty_or_replaced_never_costs_results() {
 
 #[test]
 fn results_newer_than_a_restored_journal_are_set_aside() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let small = bench.file("small.yaml", SMALL);
     bench.run(&["run", small]).expect(0);
     let journal = bench.state().join("journal.redb");
@@ -228,8 +228,8 @@ fn results_newer_than_a_restored_journal_are_set_aside() {
 
 #[test]
 fn a_results_directory_is_claimed_while_its_coordinator_runs() {
-    let bench = Bench::default();
-    let serve = Running::start(bench.rheo(&["serve", "--results", "shared"]));
+    let bench = TestBench::default();
+    let serve = RunningProgram::start(bench.rheo(&["serve", "--results", "shared"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     let owner = fs::read_to_string(bench.path().join("shared/.rheo-owner.json")).unwrap();
     assert!(owner.contains(&*bench.state().to_string_lossy()), "{owner}");

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::symlink;
 
-use rheo_tests::{Bench, Running};
+use rheo_tests::{RunningProgram, TestBench};
 
 /// One trial of a moment.
 const TINY: &str = "
@@ -17,7 +17,7 @@ training: {epochs: 1, batch: 20}
 
 /// Runs a sweep with these arguments and asks for its rows with the first two, at rest.
 #[track_caller]
-fn check(bench: &Bench, state: &str, places: &[&str]) {
+fn check(bench: &TestBench, state: &str, places: &[&str]) {
     let file = bench.file("tiny.yaml", TINY);
     let run = [&["--state", state, "run", file], places].concat();
     let said = bench.run(&run).expect(0);
@@ -31,13 +31,13 @@ fn check(bench: &Bench, state: &str, places: &[&str]) {
 
 #[test]
 fn signs_in_paths_mean_nothing_to_queries() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     check(&bench, " a b%20#?*=1 'c' \"d\" \\e [f]{g} ~;&|<>$h!:@+,^ü", &[]);
 }
 
 #[test]
 fn dots_in_paths_are_resolved_once() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     fs::create_dir_all(bench.path().join("deep/er")).unwrap();
     check(
         &bench,
@@ -56,7 +56,7 @@ fn dots_in_paths_are_resolved_once() {
 
 #[test]
 fn links_in_paths_are_followed() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     for name in ["real-state", "real-results/inner"] {
         fs::create_dir_all(bench.path().join(name)).unwrap();
     }
@@ -72,7 +72,7 @@ fn links_in_paths_are_followed() {
 
 #[test]
 fn paths_that_nothing_could_follow_are_refused_before_anything_is_made() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("tiny.yaml", TINY);
     let broken =
         [OsString::from("a\nb"), OsString::from("a\tb"), OsString::from_vec(b"a\xff".to_vec())];
@@ -93,12 +93,12 @@ fn paths_that_nothing_could_follow_are_refused_before_anything_is_made() {
         ] {
             let mut command = bench.rheo(before);
             command.arg(&path).args(after.iter().map(OsStr::new));
-            let said = Running::start(command).end().expect(2);
+            let said = RunningProgram::start(command).end().expect(2);
             assert!(!said.err.contains("panicked"), "{}", said.err);
         }
         let mut command = bench.rheo(&["run", file]);
         command.env("RHEO_STATE", &path);
-        let said = Running::start(command).end().expect(2);
+        let said = RunningProgram::start(command).end().expect(2);
         assert!(said.err.contains("--state"), "{}", said.err);
     }
     // Nor is a state directory made below such a one.
@@ -108,7 +108,7 @@ fn paths_that_nothing_could_follow_are_refused_before_anything_is_made() {
     for args in [&["submit"][..], &["run"], &["launch", "local", "--max", "1"]] {
         let mut command = bench.rheo(args);
         command.arg(&absolute).current_dir(&here);
-        let said = Running::start(command).end().expect(2);
+        let said = RunningProgram::start(command).end().expect(2);
         assert!(said.err.contains("control character"), "{}", said.err);
     }
     fs::remove_dir(&here).unwrap();

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rheo_tests::{Bench, Running, Said, outlast, send, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, outlast, send, wait_for};
 use rustix::process::Signal;
 
 use crate::sweeps::SMALL;
@@ -40,14 +40,14 @@ while True:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
-fn on_a_terminal(bench: &Bench, columns: usize, args: &[&str]) -> Said {
+fn on_a_terminal(bench: &TestBench, columns: usize, args: &[&str]) -> ProgramOutput {
     let rheo = bench.rheo(args);
     let mut python = Command::new("python3");
     python.args(["-c", ON_A_TERMINAL, &columns.to_string(), "out.txt"]);
     python.arg(rheo.get_program()).args(rheo.get_args()).current_dir(bench.path());
     python.envs(rheo.get_envs().filter_map(|(name, value)| Some((name, value?))));
     python.env("TERM", "xterm-256color").env_remove("NO_COLOR");
-    Running::start(python).end()
+    RunningProgram::start(python).end()
 }
 
 /// What a terminal shows of a text, line by line, without the escapes that it obeys.
@@ -69,7 +69,7 @@ fn lines(text: &str) -> Vec<String> {
     plain.lines().map(str::to_owned).collect()
 }
 
-fn left(bench: &Bench) -> Option<f64> {
+fn left(bench: &TestBench) -> Option<f64> {
     let status = bench.run(&["status", "--output", "json"]).expect(0).json();
     status["sweeps"][0]["left"]["likely_s"].as_f64()
 }
@@ -77,17 +77,17 @@ fn left(bench: &Bench) -> Option<f64> {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the test measures the time that was left")]
 fn the_time_that_is_left_is_right_after_a_resume() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("equal.yaml", EQUAL);
     let args = ["run", file, "--slots", "1"];
-    let first = Running::start(bench.rheo(&args));
+    let first = RunningProgram::start(bench.rheo(&args));
     wait_for("half of the trials to end", || {
         (bench.state().join("journal.redb").exists()
             && bench.number("select count(*) from trials") >= 4)
             .then_some(())
     });
     first.kill();
-    let mut second = Running::start(bench.rheo(&args));
+    let mut second = RunningProgram::start(bench.rheo(&args));
     let began = Instant::now();
     let mut told = Vec::new();
     wait_for("the sweep to end", || {
@@ -122,9 +122,9 @@ replicates: 4
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the test measures the time that was left")]
 fn short_trials_do_not_promise_an_early_end_to_long_ones() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("unequal.yaml", UNEQUAL);
-    let mut run = Running::start(bench.rheo(&["run", file, "--slots", "1"]));
+    let mut run = RunningProgram::start(bench.rheo(&["run", file, "--slots", "1"]));
     wait_for("the coordinator", || bench.url());
     let began = Instant::now();
     let mut told = Vec::new();
@@ -150,15 +150,15 @@ fn short_trials_do_not_promise_an_early_end_to_long_ones() {
 
 #[test]
 fn without_a_terminal_lines_say_how_it_goes() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("equal.yaml", EQUAL);
-    let mut run = Running::start(bench.rheo(&["run", file, "--slots", "1"]));
+    let mut run = RunningProgram::start(bench.rheo(&["run", file, "--slots", "1"]));
     let watch = wait_for("a coordinator", || {
         bench
             .state()
             .join("server")
             .exists()
-            .then(|| Running::start(bench.rheo(&["watch", "equal"])))
+            .then(|| RunningProgram::start(bench.rheo(&["watch", "equal"])))
     });
     // However fast this machine is: it is in the middle of a trial when the first line is due.
     wait_for("a trial to end and the next one to run", || {
@@ -193,7 +193,7 @@ fn without_a_terminal_lines_say_how_it_goes() {
 
 #[test]
 fn trials_that_end_together_are_counted_one_by_one() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = SMALL.replace("epochs: 4", "epochs: 1");
     let said = bench.run(&["run", bench.file("small.yaml", &file), "--slots", "6"]).expect(0);
     let numbers: Vec<String> = said
@@ -207,7 +207,7 @@ fn trials_that_end_together_are_counted_one_by_one() {
 #[test]
 fn no_line_is_longer_than_a_narrow_terminal() {
     for columns in [60, 80] {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let name = "a-sweep-whose-name-is-long-for-a-terminal";
         // Long enough for each trial to report how far it is.
         let file = SMALL.replace("epochs: 4", "epochs: 80");
@@ -234,7 +234,7 @@ fn no_line_is_longer_than_a_narrow_terminal() {
 
 #[test]
 fn values_have_a_few_digits_for_people_and_all_for_programs() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = SMALL
         .replace("network.kind: {values: [homogeneous, heterogeneous, adaptive]}", DRAWN)
         .replace("replicates: {seeds: [1, 2]}", "method: random\nrun_cap: 2")

@@ -1,6 +1,6 @@
 //! Clients that were not written here find the protocol alive and described.
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Endpoint;
@@ -14,8 +14,8 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 #[tokio::test]
 async fn health_and_reflection_are_served() {
-    let bench = Bench::default();
-    let _serve = Running::start(bench.rheo(&["serve"]));
+    let bench = TestBench::default();
+    let _serve = RunningProgram::start(bench.rheo(&["serve"]));
     let url = wait_for("the coordinator", || bench.url());
     let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
     // What another client would be told to send.

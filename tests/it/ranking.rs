@@ -1,6 +1,6 @@
 //! One definition of best: the leaderboard, `rheo status` and SQL name the same point.
 
-use rheo_tests::{Bench, Said};
+use rheo_tests::{ProgramOutput, TestBench};
 use serde_json::Value;
 
 /// A large rate diverges early, with a lower loss than the small one ever reaches.
@@ -29,25 +29,25 @@ replicates: {seeds: [1, 2, 3, 4, 5, 6]}
 
 /// The first line of the leaderboard.
 #[track_caller]
-fn leader(said: &Said) -> Vec<&str> {
+fn leader(said: &ProgramOutput) -> Vec<&str> {
     let (_, board) = said.out.split_once("Leaderboard").unwrap();
     board.lines().nth(2).unwrap().split_whitespace().collect()
 }
 
 /// The best point as `rheo status` has it.
-fn status(bench: &Bench) -> Value {
+fn status(bench: &TestBench) -> Value {
     let status = bench.run(&["status", "last", "--output", "json"]).expect(0).json();
     status["sweeps"][0]["best"].clone()
 }
 
 /// The best point as SQL has it.
-fn sql(bench: &Bench) -> Value {
+fn sql(bench: &TestBench) -> Value {
     bench.query("select * from points order by rank limit 1").remove(0)
 }
 
 /// Fails unless all three agree, and returns the point.
 #[track_caller]
-fn agreed(bench: &Bench, said: &Said) -> u64 {
+fn agreed(bench: &TestBench, said: &ProgramOutput) -> u64 {
     let (status, sql, leader) = (status(bench), sql(bench), leader(said));
     let point = sql["point"].as_u64().unwrap();
     assert_eq!(status["point"], sql["point"], "{status} {sql}");
@@ -61,7 +61,7 @@ fn agreed(bench: &Bench, said: &Said) -> u64 {
 
 #[test]
 fn u47_a_diverged_trial_never_stands_above_a_completed_one() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let said = bench.run(&["run", bench.file("win.yaml", DIVERGED)]).expect(0);
     let trials = bench.query("select status, objective from trials order by trial");
     assert_eq!([&trials[0]["status"], &trials[1]["status"]], ["completed", "diverged"]);
@@ -79,7 +79,7 @@ fn u47_a_diverged_trial_never_stands_above_a_completed_one() {
 
 #[test]
 fn u36_a_lucky_seed_does_not_win() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let said = bench.run(&["run", bench.file("lucky.yaml", LUCKY), "--workers", "2"]).expect(0);
     let point = agreed(&bench, &said);
     let sums = "select point, avg(objective) as mean, max(objective) as highest from trials \
@@ -99,7 +99,7 @@ fn u36_a_lucky_seed_does_not_win() {
 
 #[test]
 fn u36_a_point_with_seeds_missing_is_not_best_while_a_completed_one_exists() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     // One trial at a time, and one seed of the second point.
     let file =
         LUCKY.replace("lucky", "half").replace("[1, 2, 3, 4, 5, 6]", "[3, 5]") + "run_cap: 3\n";
@@ -112,7 +112,7 @@ fn u36_a_point_with_seeds_missing_is_not_best_while_a_completed_one_exists() {
 
 #[test]
 fn tables_of_a_run_mix_no_hyperparameters() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = LUCKY
         .replace("lucky", "two")
         .replace("[4.0e-3, 6.0e-3, 1.0e-2, 1.4e-2]", "[1.0e-6, 1.0e-2]")

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for};
 use serde_json::{Value, json};
 
 use crate::sweeps::SMALL;
@@ -32,14 +32,14 @@ for table, column in columns.items():
 print(json.dumps(seen))
 "#;
 
-fn read(readers: &PathBuf, bench: &Bench) -> Said {
+fn read(readers: &PathBuf, bench: &TestBench) -> ProgramOutput {
     let mut python = Command::new("python3");
     python.args(["-c", READ]).arg(bench.state().join("results")).env("PYTHONPATH", readers);
-    Running::start(python).end()
+    RunningProgram::start(python).end()
 }
 
 /// Which directories hold the parts of each table: compaction exchanges them for others.
-fn directories(bench: &Bench) -> Vec<Option<u64>> {
+fn directories(bench: &TestBench) -> Vec<Option<u64>> {
     let results = bench.state().join("results");
     let table = |table| std::fs::metadata(results.join(table).join("sweep=small"));
     ["trials", "attempts", "epochs", "evaluations", "shapes"]
@@ -47,7 +47,7 @@ fn directories(bench: &Bench) -> Vec<Option<u64>> {
         .to_vec()
 }
 
-fn ours(bench: &Bench) -> Value {
+fn ours(bench: &TestBench) -> Value {
     let mut tables = serde_json::Map::new();
     for (table, column) in [
         ("trials", "test_accuracy"),
@@ -79,10 +79,10 @@ fn assert_agree(theirs: &Value, ours: &Value, reader: &str) {
 #[test]
 fn u30_three_other_readers_agree_with_us_after_the_sweep_and_can_read_while_it_runs() {
     let Some(readers) = readers() else { return };
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     let run = bench.rheo(&["run", file, "--workers", "2", "--flush-interval", "0.2"]);
-    let mut run = Running::start(run);
+    let mut run = RunningProgram::start(run);
     let complete = bench.state().join("results/shapes/sweep=small");
     let mut reads = 0;
     wait_for("the sweep to end", || {
@@ -117,7 +117,7 @@ fn u30_three_other_readers_agree_with_us_after_the_sweep_and_can_read_while_it_r
 #[test]
 fn answers_come_out_in_every_format() {
     let Some(readers) = readers() else { return };
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["run", bench.file("small.yaml", SMALL)]).expect(0);
     let sql = "select * from trials order by trial";
     for format in ["csv", "parquet", "arrow", "json", "jsonl", "table"] {
@@ -132,7 +132,7 @@ print([(frame.height, frame["trial"].sum(), round(frame["test_accuracy"].sum(), 
 "#;
     let mut python = Command::new("python3");
     python.args(["-c", script]).current_dir(bench.path()).env("PYTHONPATH", readers);
-    let said = Running::start(python).end().expect(0);
+    let said = RunningProgram::start(python).end().expect(0);
     let numbers: Vec<&str> = said.out.trim().trim_matches(['[', ']']).split("), ").collect();
     assert_eq!(numbers.len(), 5);
     assert!(

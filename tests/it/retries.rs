@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 
 use crate::unfit::write_short_texts;
 
@@ -15,21 +15,21 @@ training: {epochs: 1, batch: 10}
 retry: {error: 3, backoff: 0.1}
 ";
 
-fn serve(bench: &Bench) -> Running {
-    let running = Running::start(bench.rheo(&["serve"]));
+fn serve(bench: &TestBench) -> RunningProgram {
+    let running = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.url());
     running
 }
 
 /// A worker with a spool of its own.
-fn worker(bench: &Bench, spool: &str) -> Running {
+fn worker(bench: &TestBench, spool: &str) -> RunningProgram {
     let mut command = bench.worker(&["--slots", "1"]);
     command.env("RHEO_SPOOL", bench.path().join(spool));
-    Running::start(command)
+    RunningProgram::start(command)
 }
 
 /// Waits until so many workers are known.
-fn wait_for_workers(bench: &Bench, count: usize) {
+fn wait_for_workers(bench: &TestBench, count: usize) {
     wait_for("workers", || {
         let workers = bench.run(&["workers", "-o", "json"]).expect(0).json();
         (workers.as_array().unwrap().len() == count).then_some(())
@@ -37,14 +37,14 @@ fn wait_for_workers(bench: &Bench, count: usize) {
 }
 
 /// The workers of the attempts, in their order.
-fn workers(bench: &Bench) -> Vec<String> {
+fn workers(bench: &TestBench) -> Vec<String> {
     let rows = bench.query("select worker from attempts order by attempt");
     rows.iter().map(|row| row["worker"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn a_failed_attempt_is_tried_again_by_another_worker() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     write_short_texts(&bench);
     let _serve = serve(&bench);
     let _workers = [worker(&bench, "a"), worker(&bench, "b")];
@@ -61,7 +61,7 @@ fn a_failed_attempt_is_tried_again_by_another_worker() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test measures how long real processes take")]
 fn a_worker_that_is_alone_tries_again_itself_at_once() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     write_short_texts(&bench);
     let _serve = serve(&bench);
     // One that has left is no other.

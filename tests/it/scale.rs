@@ -1,6 +1,6 @@
 //! A sweep of a million trials costs nothing until it runs.
 
-use rheo_tests::{Bench, Running, peak_memory, wait_for};
+use rheo_tests::{RunningProgram, TestBench, peak_memory, wait_for};
 
 const MILLION: &str = "
 name: million
@@ -13,11 +13,11 @@ parameters:
 
 #[test]
 fn u26_a_grid_of_a_million_points_is_planned_submitted_and_listed_in_little_memory() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("million.yaml", MILLION);
     let preview = bench.run(&["preview", file]).expect(0);
     assert!(preview.out.contains("1000000 trials"), "{}", preview.out);
-    let serve = Running::start(bench.rheo(&["serve"]));
+    let serve = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     bench.run(&["submit", file]).expect(0);
     let page = bench.run(&["trials", "million", "--limit", "1000", "-o", "json"]).expect(0).json();

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use rheo_tests::{Bench, Running, program, wait_for};
+use rheo_tests::{RunningProgram, TestBench, program, wait_for};
 use rustix::process::geteuid;
 
 /// A user of whom nothing runs on this machine.
@@ -13,7 +13,7 @@ const NOBODY: &str = "54321";
 
 /// `rheo schema` by a user who may have so many threads and processes. The kernel does not count those
 /// of root, so that another user is needed if root tests.
-fn schema_with_threads(bench: &Bench, most: &str) -> Running {
+fn schema_with_threads(bench: &TestBench, most: &str) -> RunningProgram {
     // Others may not read where the programs were built.
     fs::set_permissions(bench.path(), Permissions::from_mode(0o755)).unwrap();
     let copy = bench.path().join("rheo");
@@ -27,25 +27,25 @@ fn schema_with_threads(bench: &Bench, most: &str) -> Running {
     };
     command.arg(format!("--nproc={most}:{most}")).arg("--").arg(copy).arg("schema");
     command.current_dir(bench.path()).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
-    Running::start(command)
+    RunningProgram::start(command)
 }
 
 #[test]
 fn a_user_without_threads_is_told_so() {
     for most in ["1", "3", "8"] {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let said = schema_with_threads(&bench, most).end().expect(1);
         let expected = format!("this user may have {most} threads and processes");
         assert!(said.err.contains(&expected) && said.err.contains("`ulimit -u`"), "{}", said.err);
         assert!(!said.err.contains("panicked"), "{}", said.err);
     }
-    schema_with_threads(&Bench::default(), "2000").end().expect(0);
+    schema_with_threads(&TestBench::default(), "2000").end().expect(0);
 }
 
 #[test]
 fn a_worker_whose_spool_cannot_be_written_says_which_and_what_to_do() {
-    let bench = Bench::default();
-    let _serve = Running::start(bench.rheo(&["serve"]));
+    let bench = TestBench::default();
+    let _serve = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.url());
     // Root may write in every directory, but in none that is a file.
     bench.file("taken", "");
@@ -53,7 +53,7 @@ fn a_worker_whose_spool_cannot_be_written_says_which_and_what_to_do() {
         let spool = bench.path().join(spool);
         let mut worker = bench.worker(&["--slots", "1"]);
         worker.env("RHEO_SPOOL", &spool);
-        let said = Running::start(worker).end().expect(2);
+        let said = RunningProgram::start(worker).end().expect(2);
         assert!(said.err.contains("`--spool` or RHEO_SPOOL"), "{}", said.err);
         assert!(said.err.contains(&*spool.to_string_lossy()), "{}", said.err);
         assert!(said.err.contains("Not a directory (os error 20)"), "{}", said.err);

@@ -9,21 +9,21 @@ mod sockets;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for};
 
 use crate::sweeps::{LONG, LONG_EPOCHS, SMALL, SMALL_EPOCHS};
 
 /// A coordinator of `bench` and the port at which it listens.
-pub(crate) fn serve(bench: &Bench, args: &[&str]) -> (Running, u16) {
+pub(crate) fn serve(bench: &TestBench, args: &[&str]) -> (RunningProgram, u16) {
     let before = url(bench);
-    let running = Running::start(bench.rheo(&[&["serve"], args].concat()));
+    let running = RunningProgram::start(bench.rheo(&[&["serve"], args].concat()));
     let url = wait_for("the coordinator", || url(bench).filter(|now| before.as_ref() != Some(now)));
     let port = url.rsplit(':').next().unwrap().parse().unwrap();
     (running, port)
 }
 
 /// The address in the state directory.
-pub(crate) fn url(bench: &Bench) -> Option<String> {
+pub(crate) fn url(bench: &TestBench) -> Option<String> {
     bench.url()
 }
 
@@ -31,12 +31,12 @@ pub(crate) fn url(bench: &Bench) -> Option<String> {
 pub(crate) const ANY: &[&str] = &["--listen", "0.0.0.0:0"];
 
 /// What a program says.
-pub(crate) fn said(command: Command) -> Said {
-    Running::start(command).end()
+pub(crate) fn said(command: Command) -> ProgramOutput {
+    RunningProgram::start(command).end()
 }
 
 /// A directory with the files of `bench` that a worker elsewhere needs, as a secret that is mounted.
-fn secret(bench: &Bench, port: u16) -> PathBuf {
+fn secret(bench: &TestBench, port: u16) -> PathBuf {
     let secret = bench.path().join("secret");
     std::fs::create_dir_all(secret.join("tls")).unwrap();
     for name in ["tls/ca.pem", "tls/worker.token"] {
@@ -46,7 +46,7 @@ fn secret(bench: &Bench, port: u16) -> PathBuf {
     secret
 }
 
-fn worker_at(bench: &Bench, state: &Path, args: &[&str]) -> Command {
+fn worker_at(bench: &TestBench, state: &Path, args: &[&str]) -> Command {
     let mut command = bench.worker(args);
     command.env("RHEO_STATE", state);
     command
@@ -54,7 +54,7 @@ fn worker_at(bench: &Bench, state: &Path, args: &[&str]) -> Command {
 
 #[test]
 fn u39_a_sweep_runs_over_tls_with_workers_that_have_only_files() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (serve, port) = serve(&bench, ANY);
     let other = SMALL.replace("name: small", "name: other");
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
@@ -75,17 +75,17 @@ fn u39_a_sweep_runs_over_tls_with_workers_that_have_only_files() {
     }
 }
 
-fn wait_for_epochs(bench: &Bench) {
+fn wait_for_epochs(bench: &TestBench) {
     wait_for("commits", || (bench.number("select count(*) from epochs") >= 3).then_some(()));
 }
 
 #[test]
 fn u39_a_coordinator_that_starts_again_elsewhere_is_the_same_to_its_workers() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (first, before) = serve(&bench, ANY);
     let ca = std::fs::read(bench.state().join("tls/ca.pem")).unwrap();
     bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "2"]));
     wait_for_epochs(&bench);
     first.kill();
     let (_second, after) = serve(&bench, ANY);
@@ -98,14 +98,14 @@ fn u39_a_coordinator_that_starts_again_elsewhere_is_the_same_to_its_workers() {
 
 #[test]
 fn a_worker_whose_token_is_good_no_longer_leaves_and_its_work_is_not_lost() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (first, _) = serve(&bench, ANY);
     bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);
     let copy = bench.path().join("copy");
     std::fs::copy(bench.state().join("tls/worker.token"), &copy).unwrap();
     let mut command = bench.worker(&["--slots", "2", "--grace", "5"]);
     command.env("RHEO_TOKEN_FILE", &copy);
-    let worker = Running::start(command);
+    let worker = RunningProgram::start(command);
     wait_for_epochs(&bench);
     first.kill();
     // Everything is made anew, as after somebody has lost a token.
@@ -116,7 +116,7 @@ fn a_worker_whose_token_is_good_no_longer_leaves_and_its_work_is_not_lost() {
     assert!(epochs < LONG_EPOCHS, "it left in the middle");
     assert!(said.err.contains("this is not the token of this coordinator"), "{}", said.err);
     // Another with the same spool delivers what it had to leave behind, and goes on.
-    let next = Running::start(bench.worker(&["--slots", "2"]));
+    let next = RunningProgram::start(bench.worker(&["--slots", "2"]));
     bench.run(&["wait", "long"]).expect(0);
     next.end().expect(0);
     assert_eq!(bench.number("select count(*) from attempts where outcome = 'error'"), 0);

@@ -3,17 +3,17 @@
 
 use std::process::{Command, Stdio};
 
-use rheo_tests::{Bench, Running, program, send, wait_for};
+use rheo_tests::{RunningProgram, TestBench, program, send, wait_for};
 use rustix::process::Signal;
 
 use crate::sweeps::LONG;
 
-fn wait_for_commits(bench: &Bench) {
+fn wait_for_commits(bench: &TestBench) {
     wait_for("commits", || (bench.number("select count(*) from epochs") >= 2).then_some(()));
 }
 
-fn serve(bench: &Bench) -> Running {
-    let running = Running::start(bench.rheo(&["serve"]));
+fn serve(bench: &TestBench) -> RunningProgram {
+    let running = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.url());
     running
 }
@@ -21,7 +21,7 @@ fn serve(bench: &Bench) -> Running {
 #[test]
 fn a_coordinator_ends_in_good_order_on_sighup_and_sigusr1() {
     for signal in [Signal::HUP, Signal::USR1] {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let running = serve(&bench);
         running.signal(signal);
         running.end().expect(0);
@@ -31,10 +31,10 @@ fn a_coordinator_ends_in_good_order_on_sighup_and_sigusr1() {
 
 #[test]
 fn a_worker_gives_its_trials_back_on_sighup() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench);
     bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);
-    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    let worker = RunningProgram::start(bench.worker(&["--slots", "2"]));
     wait_for_commits(&bench);
     worker.signal(Signal::HUP);
     worker.end().expect(0);
@@ -46,9 +46,9 @@ fn a_worker_gives_its_trials_back_on_sighup() {
 
 #[test]
 fn a_run_saves_everything_on_sighup() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
-    let run = Running::start(bench.rheo(&["run", file, "--workers", "2"]));
+    let run = RunningProgram::start(bench.rheo(&["run", file, "--workers", "2"]));
     wait_for("the coordinator", || bench.url());
     wait_for_commits(&bench);
     run.signal(Signal::HUP);
@@ -60,9 +60,9 @@ fn a_run_saves_everything_on_sighup() {
 
 #[test]
 fn a_run_saves_everything_however_often_it_is_terminated() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
-    let mut run = Running::start(bench.rheo(&["run", file, "--workers", "2"]));
+    let mut run = RunningProgram::start(bench.rheo(&["run", file, "--workers", "2"]));
     wait_for("the coordinator", || bench.url());
     wait_for_commits(&bench);
     while run.is_running() {
@@ -76,14 +76,14 @@ fn a_run_saves_everything_however_often_it_is_terminated() {
 
 #[test]
 fn a_run_under_timeout_saves_everything() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
     let run = bench.rheo(&["run", file, "--workers", "2"]);
     // It sends SIGTERM to its child, and then to its whole group.
     let mut timeout = Command::new("timeout");
     timeout.arg("60").arg(run.get_program()).args(run.get_args()).current_dir(bench.path());
     timeout.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let timeout = Running::start(timeout);
+    let timeout = RunningProgram::start(timeout);
     wait_for("the coordinator", || bench.url());
     wait_for_commits(&bench);
     timeout.signal(Signal::TERM);
@@ -96,9 +96,9 @@ fn a_run_under_timeout_saves_everything() {
 
 #[test]
 fn a_second_interrupt_ends_a_run_at_once() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
-    let mut run = Running::start(bench.rheo(&["run", file]));
+    let mut run = RunningProgram::start(bench.rheo(&["run", file]));
     wait_for("the coordinator", || bench.url());
     wait_for_commits(&bench);
     // A worker that says nothing, for which the run would wait.
@@ -120,13 +120,13 @@ fn a_second_interrupt_ends_a_run_at_once() {
 
 #[test]
 fn what_nohup_started_outlives_its_terminal() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let rheo = bench.rheo(&["serve"]);
     let mut shell = Command::new("sh");
     let script = format!("trap '' HUP; exec {} serve", program("rheo").display());
     shell.args(["-c", &script]).current_dir(bench.path());
     shell.envs(rheo.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut running = Running::start(shell);
+    let mut running = RunningProgram::start(shell);
     wait_for("the coordinator", || bench.url());
     running.signal(Signal::HUP);
     for _ in 0..5 {
@@ -140,7 +140,7 @@ fn what_nohup_started_outlives_its_terminal() {
 
 #[test]
 fn a_run_whose_terminal_is_closed_saves_everything() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
     let rheo = bench.rheo(&["run", file]);
     // A terminal of its own, which is closed when `script` dies.
@@ -167,7 +167,7 @@ fn a_run_whose_terminal_is_closed_saves_everything() {
 
 #[test]
 fn output_that_nobody_reads_to_its_end_is_no_error() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let sql = "select * from generate_series(1, 100000)";
     bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);
     for args in [

@@ -3,14 +3,14 @@
 
 use std::net::TcpListener;
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 
 use crate::sweeps::SMALL;
 
-fn serve(bench: &Bench) -> Running {
+fn serve(bench: &TestBench) -> RunningProgram {
     let before = bench.url();
-    let running = Running::start(bench.rheo(&["serve"]));
+    let running = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.url().filter(|url| before.as_ref() != Some(url)));
     running
 }
@@ -34,7 +34,7 @@ impl Impostor {
 
 #[test]
 fn a_file_that_a_dead_coordinator_left_leads_nobody_to_what_listens_there_now() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let running = serve(&bench);
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
     let url = bench.url().unwrap();
@@ -50,7 +50,7 @@ fn a_file_that_a_dead_coordinator_left_leads_nobody_to_what_listens_there_now() 
     // A worker waits for a coordinator that starts again, and does not go elsewhere meanwhile.
     let mut command = bench.worker(&["--slots", "2"]);
     command.env("RHEO_LOG", "rheo_worker=debug");
-    let worker = Running::start(command);
+    let worker = RunningProgram::start(command);
     let spool = bench.path().join("spool");
     wait_for("the worker", || spool.read_dir().ok()?.next().map(drop));
     let _serve = serve(&bench);
@@ -61,7 +61,7 @@ fn a_file_that_a_dead_coordinator_left_leads_nobody_to_what_listens_there_now() 
 
 #[test]
 fn a_number_that_another_process_has_by_now_does_not_count() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let running = serve(&bench);
     let file = bench.state().join("server");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -76,7 +76,7 @@ fn a_number_that_another_process_has_by_now_does_not_count() {
     let said = bench.run(&["status"]).expect(0);
     assert!(said.err.contains("is left from one that died"), "{}", said.err);
     // Without an end to its patience it would wait for long; it has nothing to give back.
-    let worker = Running::start(bench.worker(&[]));
+    let worker = RunningProgram::start(bench.worker(&[]));
     let spool = bench.path().join("spool");
     wait_for("the worker", || spool.read_dir().ok()?.next().map(drop));
     worker.signal(Signal::TERM);
@@ -86,19 +86,19 @@ fn a_number_that_another_process_has_by_now_does_not_count() {
 
 #[test]
 fn a_file_of_an_older_version_is_read() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _running = serve(&bench);
     let url = bench.url().unwrap();
     std::fs::write(bench.state().join("server"), format!("{url}\n")).unwrap();
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
-    Running::start(bench.worker(&["--slots", "2"])).end().expect(0);
+    RunningProgram::start(bench.worker(&["--slots", "2"])).end().expect(0);
     let said = bench.run(&["status"]).expect(0);
     assert!(!said.err.contains("died"), "{}", said.err);
 }
 
 #[test]
 fn a_coordinator_on_another_machine_is_asked_and_not_believed_dead() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let running = serve(&bench);
     let file = bench.state().join("server");
     let text = std::fs::read_to_string(&file).unwrap();

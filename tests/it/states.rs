@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 
 /// Two trials of some seconds, which commit after every epoch.
@@ -26,8 +26,8 @@ fn second() -> String {
     FIRST.replace("1.0e-3", "2.0e-3")
 }
 
-fn serve(bench: &Bench) -> Running {
-    let serve = Running::start(bench.rheo(&["serve", "--flush-interval", "3600"]));
+fn serve(bench: &TestBench) -> RunningProgram {
+    let serve = RunningProgram::start(bench.rheo(&["serve", "--flush-interval", "3600"]));
     let pid = format!("pid {}\n", serve.pid());
     let server = bench.state().join("server");
     wait_for("the coordinator", || {
@@ -37,17 +37,17 @@ fn serve(bench: &Bench) -> Running {
     serve
 }
 
-fn worker(bench: &Bench) -> Running {
-    Running::start(bench.worker(&["--slots", "2"]))
+fn worker(bench: &TestBench) -> RunningProgram {
+    RunningProgram::start(bench.worker(&["--slots", "2"]))
 }
 
-fn committed(bench: &Bench) -> u64 {
+fn committed(bench: &TestBench) -> u64 {
     let said = bench.run(&["query", "select count(*) as n from epochs", "--output", "json"]);
     if said.code() == 0 { said.json()[0]["n"].as_u64().unwrap() } else { 0 }
 }
 
 /// The commits in the spool.
-fn spooled(bench: &Bench) -> Vec<PathBuf> {
+fn spooled(bench: &TestBench) -> Vec<PathBuf> {
     let mut files = below(&bench.path().join("spool"));
     files.retain(|path| {
         let name = path.file_name().unwrap().to_string_lossy();
@@ -61,13 +61,13 @@ fn below(directory: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
 }
 
-fn swap(bench: &Bench, from: &str, to: &str) {
+fn swap(bench: &TestBench, from: &str, to: &str) {
     fs::rename(bench.path().join(from), bench.path().join(to)).unwrap();
 }
 
 #[test]
 fn a_worker_keeps_its_commits_for_its_own_state() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let coordinator = serve(&bench);
     bench.run(&["submit", bench.file("first.yaml", FIRST)]).expect(0);
     let first = worker(&bench);
@@ -115,7 +115,7 @@ fn a_worker_keeps_its_commits_for_its_own_state() {
 
 #[test]
 fn a_restored_journal_takes_nothing_that_was_leased_after_the_backup() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["submit", bench.file("first.yaml", FIRST)]).expect(0);
     let coordinator = serve(&bench);
     coordinator.signal(Signal::TERM);
@@ -146,7 +146,7 @@ fn a_restored_journal_takes_nothing_that_was_leased_after_the_backup() {
 
 #[test]
 fn an_idle_worker_joins_whichever_state_takes_the_place() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let coordinator = serve(&bench);
     let idle = worker(&bench);
     let status = || bench.path().join("spool");
@@ -164,13 +164,13 @@ fn an_idle_worker_joins_whichever_state_takes_the_place() {
 
 #[test]
 fn status_and_config_show_the_id_of_the_state() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let json = |args: &[&str]| bench.run(&[args, &["-o", "json"]].concat()).expect(0).json();
     assert_eq!(json(&["config"])["state_id"], serde_json::Value::Null);
     let file = bench.file("small.yaml", crate::sweeps::SMALL);
     bench.run(&["submit", file]).expect(0);
     assert_eq!(json(&["status"])["state_id"], serde_json::Value::Null, "nothing has started");
-    let serve = Running::start(bench.rheo(&["serve"]));
+    let serve = RunningProgram::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.url());
     let owner = fs::read_to_string(bench.state().join("results/.rheo-owner.json")).unwrap();
     let owner: serde_json::Value = serde_json::from_str(&owner).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rheo_tests::Bench;
+use rheo_tests::TestBench;
 use safetensors::SafeTensors;
 
 /// What a sweep left: rows as text, and the bytes of every tensor of the last checkpoints.
@@ -13,7 +13,7 @@ pub(crate) struct Traces {
 }
 
 /// Reads what the sweep `name` left.
-pub(crate) fn traces(bench: &Bench, name: &str) -> Traces {
+pub(crate) fn traces(bench: &TestBench, name: &str) -> Traces {
     let rows = |sql: String| bench.query(&sql).iter().map(ToString::to_string).collect();
     let of_sweep = format!("where sweep = '{name}'");
     Traces {
@@ -28,7 +28,7 @@ pub(crate) fn traces(bench: &Bench, name: &str) -> Traces {
 }
 
 /// The bytes of every tensor of the last checkpoints of a sweep, by trial.
-pub(crate) fn weights(bench: &Bench, name: &str) -> BTreeMap<u64, BTreeMap<String, Vec<u8>>> {
+pub(crate) fn weights(bench: &TestBench, name: &str) -> BTreeMap<u64, BTreeMap<String, Vec<u8>>> {
     let trials =
         bench.query(&format!("select trial, checkpoint from trials where sweep = '{name}'"));
     let read = |row: &serde_json::Value| {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for};
 
 /// Six short trials on MNIST that may not fail once.
 const HOLE: &str = "
@@ -48,7 +48,7 @@ fn write_mnist(directory: &Path, train: u32, test: u32) {
 
 /// Texts of 1,000 symbols in the directory `texts`: too few for 5,000 columns, which only shows when a
 /// trial reads them.
-pub(crate) fn write_short_texts(bench: &Bench) {
+pub(crate) fn write_short_texts(bench: &TestBench) {
     let texts = bench.path().join("texts");
     fs::create_dir_all(&texts).unwrap();
     for name in ["train.txt", "valid.txt", "test.txt"] {
@@ -56,14 +56,14 @@ pub(crate) fn write_short_texts(bench: &Bench) {
     }
 }
 
-fn serve(bench: &Bench) -> Running {
-    let running = Running::start(bench.rheo(&["serve", "--poll", "0.3"]));
+fn serve(bench: &TestBench) -> RunningProgram {
+    let running = RunningProgram::start(bench.rheo(&["serve", "--poll", "0.3"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     running
 }
 
 /// A worker with a spool of its own.
-fn worker(bench: &Bench, spool: &str, args: &[&str]) -> Command {
+fn worker(bench: &TestBench, spool: &str, args: &[&str]) -> Command {
     let mut command = bench.worker(args);
     command.env("RHEO_SPOOL", bench.path().join(spool)).args(["--slots", "1"]);
     command
@@ -84,12 +84,12 @@ fn limited(command: &Command, bytes: u32) -> Command {
 }
 
 /// Waits until `rheo status` says this.
-fn wait_until_told(bench: &Bench, text: &str) -> Said {
+fn wait_until_told(bench: &TestBench, text: &str) -> ProgramOutput {
     wait_for(text, || Some(bench.run(&["status"])).filter(|said| said.err.contains(text)))
 }
 
 /// How many attempts ended in which way.
-fn outcomes(bench: &Bench) -> Vec<(String, u64)> {
+fn outcomes(bench: &TestBench) -> Vec<(String, u64)> {
     let sql = "select outcome, count(*) as n from attempts group by outcome order by outcome";
     let row = |row: serde_json::Value| {
         (row["outcome"].as_str().unwrap().to_owned(), row["n"].as_u64().unwrap())
@@ -103,16 +103,16 @@ fn all_completed() -> Vec<(String, u64)> {
 
 #[test]
 fn u42_a_worker_without_data_takes_no_trial_beside_a_healthy_one_and_is_named() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     write_mnist(&bench.path().join("mnist"), 240, 40);
     fs::create_dir(bench.path().join("none")).unwrap();
     let _serve = serve(&bench);
     bench.run(&["submit", bench.file("hole.yaml", HOLE)]).expect(0);
-    let _unfit = Running::start(worker(&bench, "a", &["--data", "none"]));
+    let _unfit = RunningProgram::start(worker(&bench, "a", &["--data", "none"]));
     let told = wait_until_told(&bench, "hole: no worker can run the waiting trials");
     let missing = "no file `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz` in `none`";
     assert!(told.err.contains(missing), "{}", told.err);
-    let _fit = Running::start(worker(&bench, "b", &["--data", "mnist"]));
+    let _fit = RunningProgram::start(worker(&bench, "b", &["--data", "mnist"]));
     bench.run(&["wait", "hole"]).expect(0);
     assert_eq!(outcomes(&bench), all_completed());
     assert_eq!(bench.number("select count(distinct worker) from attempts"), 1);
@@ -124,27 +124,27 @@ fn u42_a_worker_without_data_takes_no_trial_beside_a_healthy_one_and_is_named() 
 
 #[test]
 fn u42_a_worker_with_a_full_disk_takes_no_trial_beside_a_healthy_one() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench);
     bench.run(&["submit", bench.file("hole.yaml", &large())]).expect(0);
     let full = worker(&bench, "a", &[]);
-    let _full = Running::start(limited(&full, 2000));
+    let _full = RunningProgram::start(limited(&full, 2000));
     let told = wait_until_told(&bench, "commits cannot be stored on disk (`--spool`)");
     assert!(told.err.contains("File too large (os error 27)"), "{}", told.err);
     assert!(told.err.contains(&bench.path().join("a").display().to_string()), "{}", told.err);
-    let _fit = Running::start(worker(&bench, "b", &[]));
+    let _fit = RunningProgram::start(worker(&bench, "b", &[]));
     bench.run(&["wait", "hole"]).expect(0);
     assert_eq!(outcomes(&bench), all_completed());
 }
 
 #[test]
 fn u42_a_worker_whose_disk_fills_up_gives_its_trials_back_and_leaves_after_three() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench);
     bench.run(&["submit", bench.file("hole.yaml", &large())]).expect(0);
     // There is room to see that the disk can be written to, and none for a checkpoint.
     let filling = worker(&bench, "a", &[]);
-    let said = Running::start(limited(&filling, 100_000)).end().expect(1);
+    let said = RunningProgram::start(limited(&filling, 100_000)).end().expect(1);
     assert!(
         said.err.contains("error: this worker is unfit for the trials: commits"),
         "{}",
@@ -157,7 +157,7 @@ fn u42_a_worker_whose_disk_fills_up_gives_its_trials_back_and_leaves_after_three
     assert!(bench.number("select count(*) from attempts where commits > 0") > 0);
     let told = bench.run(&["status"]).expect(0);
     assert!(told.err.contains(", left: commits cannot be kept"), "{}", told.err);
-    let _fit = Running::start(worker(&bench, "b", &[]));
+    let _fit = RunningProgram::start(worker(&bench, "b", &[]));
     bench.run(&["wait", "hole"]).expect(0);
     assert_eq!(bench.number("select count(*) from attempts where outcome = 'completed'"), 6);
     assert_eq!(bench.number("select count(*) from trials where status = 'completed'"), 6);
@@ -166,11 +166,11 @@ fn u42_a_worker_whose_disk_fills_up_gives_its_trials_back_and_leaves_after_three
 
 #[test]
 fn u42_a_spool_that_cannot_be_used_is_told_to_the_coordinator_too() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench);
     bench.run(&["submit", bench.file("hole.yaml", &large())]).expect(0);
     bench.file("taken", "not a directory");
-    let said = Running::start(worker(&bench, "taken", &[])).end().expect(2);
+    let said = RunningProgram::start(worker(&bench, "taken", &[])).end().expect(2);
     assert!(said.err.contains("Not a directory (os error 20)"), "{}", said.err);
     let told = bench.run(&["status"]).expect(0);
     assert!(told.err.contains("Not a directory (os error 20)"), "{}", told.err);
@@ -182,7 +182,7 @@ fn u42_a_run_that_no_worker_can_do_gives_up_and_says_why() {
         ("{device: cuda, kernel: libtorch}", "resources.device: no CUDA device here"),
         ("{memory_mb: 1000000}", "resources.memory_mb: `1000000`, but there are only"),
     ] {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let file = format!("{}resources: {resources}\n", large());
         let file = bench.file("hole.yaml", &file);
         let said = bench.run(&["run", file, "--unfit-timeout", "2"]).expect(1);
@@ -203,12 +203,12 @@ fn u42_a_run_that_no_worker_can_do_gives_up_and_says_why() {
 
 #[test]
 fn u42_a_trial_that_needs_nothing_special_overtakes_those_that_do() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let mixed = large()
         .replace("parameters:", "parameters:\n  resources.memory_mb: {values: [1000000, 1000]}");
     let _serve = serve(&bench);
     bench.run(&["submit", bench.file("hole.yaml", &mixed)]).expect(0);
-    let _worker = Running::start(worker(&bench, "a", &[]));
+    let _worker = RunningProgram::start(worker(&bench, "a", &[]));
     let status = || bench.run(&["status", "hole", "--output", "json"]).expect(0).json();
     let counts = wait_for("six trials", || {
         Some(status()["sweeps"][0]["counts"].clone()).filter(|counts| counts["completed"] == 6)

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use rheo_tests::{Bench, Said};
+use rheo_tests::{ProgramOutput, TestBench};
 
 /// One trial of a moment.
 const TINY: &str = "
@@ -15,8 +15,8 @@ training: {epochs: 1, batch: 20}
 ";
 
 /// A bench with a file, a link that leads nowhere, and a sweep.
-fn bench() -> Bench {
-    let bench = Bench::default();
+fn bench() -> TestBench {
+    let bench = TestBench::default();
     bench.file("file", "of a person");
     symlink("nowhere", bench.path().join("dangling")).unwrap();
     bench.file("tiny.yaml", TINY);
@@ -24,7 +24,7 @@ fn bench() -> Bench {
 }
 
 /// What lies in the directory of a bench.
-fn names(bench: &Bench) -> Vec<String> {
+fn names(bench: &TestBench) -> Vec<String> {
     let entries = fs::read_dir(bench.path()).unwrap().flatten();
     let mut names: Vec<String> =
         entries.map(|entry| entry.file_name().to_str().unwrap().to_owned()).collect();
@@ -34,7 +34,7 @@ fn names(bench: &Bench) -> Vec<String> {
 
 /// Fails unless a command refuses a directory and leaves nothing behind.
 #[track_caller]
-fn refused(bench: &Bench, args: &[&str], said: &str) -> Said {
+fn refused(bench: &TestBench, args: &[&str], said: &str) -> ProgramOutput {
     let before = names(bench);
     let refused = bench.run(args).expect(2);
     assert!(refused.err.contains(said), "{args:?}: {said}\n{}", refused.err);

@@ -1,26 +1,26 @@
 //! Looking after a coordinator: its workers, its disk, its end.
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 use rustix::process::Signal;
 
 use crate::sweeps::{LONG, LONG_EPOCHS, SMALL};
 
-fn serve(bench: &Bench) -> Running {
-    let serve = Running::start(bench.rheo(&["serve", "--lease", "2"]));
+fn serve(bench: &TestBench) -> RunningProgram {
+    let serve = RunningProgram::start(bench.rheo(&["serve", "--lease", "2"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     serve
 }
 
 #[test]
 fn workers_are_listed_with_what_they_hold_and_how_they_departed() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench);
     let none = bench.run(&["workers"]).expect(0);
     assert!(none.err.contains("no worker is known"), "{}", none.err);
     bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);
     let mut first = bench.worker(&["--slots", "2"]);
     first.envs([("RHEO_JOB", "815"), ("RHEO_NODE", "n7"), ("RHEO_PARTITION", "main")]);
-    let first = Running::start(first);
+    let first = RunningProgram::start(first);
     let worker = wait_for("a busy worker", || {
         let workers = bench.run(&["workers", "--output", "json"]).expect(0).json();
         (workers[0]["busy"] == 2).then(|| workers[0].clone())
@@ -44,7 +44,7 @@ fn workers_are_listed_with_what_they_hold_and_how_they_departed() {
         });
     };
     // Whoever starts with its spool says that it is dead.
-    let second = Running::start(bench.worker(&["--slots", "2"]));
+    let second = RunningProgram::start(bench.worker(&["--slots", "2"]));
     status("lost");
     status("busy");
     second.signal(Signal::TERM);
@@ -54,7 +54,7 @@ fn workers_are_listed_with_what_they_hold_and_how_they_departed() {
 
 #[test]
 fn disk_use_is_told_by_sweep() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     bench.run(&["run", bench.file("small.yaml", SMALL)]).expect(0);
     let usage = bench.run(&["du", "--output", "json"]).expect(0).json();
     let sweep = &usage["sweeps"][0];
@@ -85,7 +85,7 @@ fn disk_use_is_told_by_sweep() {
 
 #[test]
 fn stop_ends_the_coordinator_that_launch_left_and_may_be_repeated() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let none = bench.run(&["stop"]).expect(0);
     assert!(none.out.contains("no coordinator runs on"), "{}", none.out);
     let file = bench.file("long.yaml", LONG);
@@ -114,8 +114,8 @@ fn stop_ends_the_coordinator_that_launch_left_and_may_be_repeated() {
 
 #[test]
 fn stop_ends_a_run_as_an_interrupt_does() {
-    let bench = Bench::default();
-    let run = Running::start(bench.rheo(&["run", bench.file("long.yaml", LONG)]));
+    let bench = TestBench::default();
+    let run = RunningProgram::start(bench.rheo(&["run", bench.file("long.yaml", LONG)]));
     wait_for("a trial", || {
         let said = bench.run(&["trials", "long", "--status", "running", "-o", "json"]);
         let trials = said.status.success().then(|| said.json())?;

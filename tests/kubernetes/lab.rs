@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for};
 use serde_json::Value;
 
 /// The image that the nodes of the test cluster can pull; what runs is the program that was built.
@@ -14,10 +14,10 @@ pub(crate) const IMAGE: &str = "registry.test/rheo-worker:0";
 const CLUSTER: &str = "RHEO_TEST_CLUSTER";
 
 pub(crate) struct Lab {
-    pub(crate) bench: Bench,
+    pub(crate) bench: TestBench,
     pub(crate) namespace: String,
     cluster: PathBuf,
-    serve: Option<Running>,
+    serve: Option<RunningProgram>,
 }
 
 impl Lab {
@@ -38,7 +38,7 @@ impl Lab {
             }
             return None;
         };
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let id = bench.path().file_name().unwrap().to_string_lossy().to_lowercase();
         let id: String = id.chars().filter(char::is_ascii_alphanumeric).collect();
         let lab = Self { bench, namespace: format!("{name}-{id}"), cluster, serve: None };
@@ -68,7 +68,7 @@ impl Lab {
         let network = ["serve", "--listen", "0.0.0.0:0", "--advertise", "localhost"];
         let mut serve = self.bench.rheo(&network);
         serve.env("KUBECONFIG", self.kubeconfig());
-        self.serve = Some(Running::start(serve));
+        self.serve = Some(RunningProgram::start(serve));
         wait_for("the coordinator", || server.exists().then_some(()));
     }
 
@@ -118,10 +118,10 @@ impl Lab {
         std::fs::write(self.kubeconfig(), text).unwrap();
     }
 
-    fn admin(&self, args: &[&str]) -> Said {
+    fn admin(&self, args: &[&str]) -> ProgramOutput {
         let mut command = Command::new("kubectl");
         command.arg("--kubeconfig").arg(self.cluster.join("admin.kubeconfig")).args(args);
-        Running::start({
+        RunningProgram::start({
             command.stdin(Stdio::null());
             command
         })
@@ -129,7 +129,7 @@ impl Lab {
     }
 
     /// `kubectl` of the administrator in our namespace.
-    pub(crate) fn kubectl(&self, args: &[&str]) -> Said {
+    pub(crate) fn kubectl(&self, args: &[&str]) -> ProgramOutput {
         let mut all = vec!["-n", &self.namespace];
         all.extend(args);
         self.admin(&all)
@@ -153,15 +153,15 @@ impl Lab {
     }
 
     /// Runs `rheo`, which asks the cluster as the coordinator does.
-    pub(crate) fn rheo(&self, args: &[&str]) -> Said {
+    pub(crate) fn rheo(&self, args: &[&str]) -> ProgramOutput {
         let mut command = self.bench.rheo(args);
         command.env("KUBECONFIG", self.kubeconfig());
-        Running::start(command).end()
+        RunningProgram::start(command).end()
     }
 
     /// Wants a fleet for a sweep.
     #[track_caller]
-    pub(crate) fn launch(&self, file: &str, more: &[&str]) -> Said {
+    pub(crate) fn launch(&self, file: &str, more: &[&str]) -> ProgramOutput {
         let mut args = vec!["launch", "kubernetes", file, "--memory", "512Mi"];
         args.extend(["--idle-timeout", "5", "--grace", "20"]);
         if !more.contains(&"--image") {

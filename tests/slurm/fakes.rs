@@ -6,14 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for};
 
 use crate::sweeps::SMALL;
 
 /// A coordinator in whose path these programs come first. Each fake writes down how it was called.
 struct Fakes {
-    bench: Bench,
-    _coordinator: Option<Running>,
+    bench: TestBench,
+    _coordinator: Option<RunningProgram>,
 }
 
 /// As many trials as the promise speaks of.
@@ -59,7 +59,7 @@ const SCANCEL: &str = r#"for id; do rm -f "$JOBS/$id"; done"#;
 
 impl Fakes {
     fn new(programs: &[(&str, &str)]) -> Self {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         fs::create_dir_all(bench.path().join("bin")).unwrap();
         fs::create_dir_all(bench.path().join("jobs")).unwrap();
         let fakes = Self { bench, _coordinator: None };
@@ -72,7 +72,7 @@ impl Fakes {
             fakes.answer(name, script);
         }
         let command = fakes.with_path(fakes.bench.rheo(&["serve", "--poll", "0.2"]));
-        let fakes = Self { _coordinator: Some(Running::start(command)), ..fakes };
+        let fakes = Self { _coordinator: Some(RunningProgram::start(command)), ..fakes };
         wait_for("the coordinator", || fakes.bench.state().join("server").exists().then_some(()));
         fakes
     }
@@ -99,7 +99,7 @@ impl Fakes {
         command
     }
 
-    fn rheo(&self, args: &[&str]) -> Said {
+    fn rheo(&self, args: &[&str]) -> ProgramOutput {
         self.with_path(self.bench.rheo(args)).stdin(Stdio::null()).output().unwrap().into()
     }
 

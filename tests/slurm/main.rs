@@ -15,7 +15,7 @@ mod traces;
 
 use std::sync::OnceLock;
 
-use rheo_tests::{Bench, wait_for};
+use rheo_tests::{TestBench, wait_for};
 
 use crate::site::Site;
 use crate::traces::{Traces, assert_same, traces};
@@ -29,7 +29,7 @@ fn long() -> String {
 fn untouched() -> &'static Traces {
     static TRACES: OnceLock<Traces> = OnceLock::new();
     TRACES.get_or_init(|| {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let file = bench.file("long.yaml", &long());
         bench.run(&["run", file, "--workers", "2"]).expect(0);
         traces(&bench, "long")
@@ -168,7 +168,7 @@ fn u13_walltime_that_ends_in_the_middle_of_a_trial_costs_nothing() {
     // One trial, of half a minute or so.
     let one = long().replace("epochs: 24", "epochs: 170");
     let one = one.replace("[heterogeneous, adaptive]", "[adaptive]").replace("[1, 2]", "[1]");
-    let undisturbed = Bench::default();
+    let undisturbed = TestBench::default();
     undisturbed.file("long.yaml", &one);
     undisturbed.run(&["run", "long.yaml"]).expect(0);
     site.bench.file("long.yaml", &one);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{ProgramOutput, RunningProgram, TestBench, wait_for};
 use serde_json::Value;
 
 /// The script that starts clusters.
@@ -11,12 +11,12 @@ const CLUSTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/slurm/cluster.sh");
 
 /// A cluster, a state directory, and a coordinator.
 pub(crate) struct Site {
-    pub(crate) bench: Bench,
+    pub(crate) bench: TestBench,
     home: PathBuf,
-    coordinator: Option<Running>,
+    coordinator: Option<RunningProgram>,
 }
 
-fn output(command: &mut Command) -> Said {
+fn output(command: &mut Command) -> ProgramOutput {
     command.stdin(Stdio::null()).output().unwrap().into()
 }
 
@@ -36,7 +36,7 @@ impl Site {
             }
             return None;
         }
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let home = bench.path().join("cluster");
         let site = Self { bench, home, coordinator: None };
         // Below the ports that the system gives away; tests run one after the other.
@@ -65,7 +65,7 @@ impl Site {
     }
 
     /// A program of Slurm, run in the directory of the state directory.
-    pub(crate) fn slurm(&self, program: &str, args: &[&str]) -> Said {
+    pub(crate) fn slurm(&self, program: &str, args: &[&str]) -> ProgramOutput {
         let mut command = self.with_cluster(Command::new(program));
         let worker = rheo_tests::program("rheo-worker");
         output(
@@ -78,7 +78,7 @@ impl Site {
     }
 
     /// `rheo`, where the commands of the cluster are.
-    pub(crate) fn rheo(&self, args: &[&str]) -> Said {
+    pub(crate) fn rheo(&self, args: &[&str]) -> ProgramOutput {
         output(&mut self.with_cluster(self.bench.rheo(args)))
     }
 
@@ -90,7 +90,8 @@ impl Site {
 
     /// Seconds since 1970.
     pub(crate) fn now(&self) -> u64 {
-        let said: Said = output(Command::new("date").arg("+%s").current_dir(self.bench.path()));
+        let said: ProgramOutput =
+            output(Command::new("date").arg("+%s").current_dir(self.bench.path()));
         said.out.trim().parse().unwrap()
     }
 
@@ -100,7 +101,7 @@ impl Site {
         let _ = std::fs::remove_file(self.bench.state().join("server"));
         let command =
             self.with_cluster(self.bench.rheo(&["serve", "--listen", "0.0.0.0:0", "--poll", "1"]));
-        self.coordinator = Some(Running::start(command));
+        self.coordinator = Some(RunningProgram::start(command));
         wait_for("the coordinator", || self.bench.state().join("server").exists().then_some(()));
     }
 

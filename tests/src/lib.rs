@@ -26,14 +26,14 @@ const GPUS: [&str; 4] =
 
 /// A directory with a state directory in it, and the programs to run there.
 #[derive(Debug)]
-pub struct Bench {
+pub struct TestBench {
     directory: TempDir,
     environment: Vec<(String, String)>,
 }
 
 /// What a program said, and how it ended.
 #[derive(Debug)]
-pub struct Said {
+pub struct ProgramOutput {
     /// Standard output.
     pub out: String,
     /// Standard error.
@@ -42,7 +42,7 @@ pub struct Said {
     pub status: ExitStatus,
 }
 
-impl Said {
+impl ProgramOutput {
     /// The exit code.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or(-1)
@@ -65,20 +65,20 @@ impl Said {
     }
 }
 
-impl From<Output> for Said {
+impl From<Output> for ProgramOutput {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Self { out: text(output.stdout), err: text(output.stderr), status: output.status }
     }
 }
 
-impl Default for Bench {
+impl Default for TestBench {
     fn default() -> Self {
         Self { directory: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 }
 
-impl Bench {
+impl TestBench {
     /// A bench whose programs find this in their environment.
     pub fn with(environment: impl IntoIterator<Item = (String, String)>) -> Self {
         Self { environment: environment.into_iter().collect(), ..Self::default() }
@@ -142,7 +142,7 @@ impl Bench {
 
     /// Runs `rheo` to its end.
     #[track_caller]
-    pub fn run(&self, args: &[&str]) -> Said {
+    pub fn run(&self, args: &[&str]) -> ProgramOutput {
         finish(self.rheo(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
@@ -184,9 +184,9 @@ impl Bench {
 
 /// A running program that is killed if the test ends before it does.
 #[derive(Debug)]
-pub struct Running(Option<Child>);
+pub struct RunningProgram(Option<Child>);
 
-impl Running {
+impl RunningProgram {
     /// Starts a program whose output is kept.
     #[track_caller]
     pub fn start(mut command: Command) -> Self {
@@ -210,7 +210,7 @@ impl Running {
 
     /// Waits for its end.
     #[track_caller]
-    pub fn end(mut self) -> Said {
+    pub fn end(mut self) -> ProgramOutput {
         finish(self.0.take().unwrap())
     }
 
@@ -220,7 +220,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
         if let Some(mut child) = self.0.take() {
             // It may have ended by itself.
@@ -260,7 +260,7 @@ pub fn send(pid: u32, signal: Signal) {
 
 /// Waits for a program, reading what it says meanwhile.
 #[track_caller]
-fn finish(child: Child) -> Said {
+fn finish(child: Child) -> ProgramOutput {
     let pid = child.id();
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));

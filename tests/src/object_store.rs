@@ -10,7 +10,7 @@ use crate::send;
 
 /// A server, until it is dropped.
 #[derive(Debug)]
-pub struct Server {
+pub struct ObjectServer {
     process: Child,
     /// Its address.
     pub url: String,
@@ -22,7 +22,7 @@ pub struct Server {
     pub packages: PathBuf,
 }
 
-impl Server {
+impl ObjectServer {
     /// Starts one; called with `keys`, it checks who sends a request. None, said loudly, where it
     /// could not be installed.
     pub fn start(arguments: &[&str]) -> Option<Self> {
@@ -78,7 +78,7 @@ for page in s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix
     }
 }
 
-impl Drop for Server {
+impl Drop for ObjectServer {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.process.kill();

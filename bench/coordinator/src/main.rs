@@ -8,9 +8,9 @@
 //! as `rheo-worker` does: one connection and one loop of `Acquire` per worker, heartbeats, and a task per
 //! trial that commits and finishes. Everything that takes time at a worker is left out.
 
-mod figures;
+mod call_durations;
+mod coordinator;
 mod rows;
-mod server;
 mod worker;
 
 use std::path::PathBuf;
@@ -23,9 +23,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use figures::Figures;
-use server::Server;
-use worker::Worker;
+use call_durations::CallDurations;
+use coordinator::Coordinator;
+use worker::LoadWorker;
 
 /// Arguments of the command line.
 #[derive(Debug, Parser)]
@@ -61,19 +61,19 @@ async fn main() -> anyhow::Result<()> {
 
 /// Runs all trials and says how that went.
 async fn measure(args: &Args) -> anyhow::Result<Value> {
-    let server = Server::start(&args.rheo).await?;
+    let server = Coordinator::start(&args.rheo).await?;
     server.submit(args.trials).await?;
-    let figures = Arc::new(Figures::default());
+    let durations = Arc::new(CallDurations::default());
     let hold = Duration::try_from_secs_f64(args.hold).context("--hold")?;
     let mut workers = Vec::new();
     for _ in 0..args.workers {
         let client = server.worker().await?;
-        let figures = Arc::clone(&figures);
-        workers.push(Worker::join(client, args.slots, args.commits, hold, figures).await?);
+        let durations = Arc::clone(&durations);
+        workers.push(LoadWorker::join(client, args.slots, args.commits, hold, durations).await?);
     }
     let before = server.usage()?;
     let began = Instant::now();
-    let mut working: JoinSet<_> = workers.into_iter().map(Worker::work).collect();
+    let mut working: JoinSet<_> = workers.into_iter().map(LoadWorker::work).collect();
     while let Some(worked) = working.join_next().await {
         worked??;
     }
@@ -94,6 +94,6 @@ async fn measure(args: &Args) -> anyhow::Result<Value> {
         "processor_ms_per_trial": processor.as_secs_f64() * 1e3 / args.trials as f64,
         "memory_mb": after.memory_mb,
         "peak_memory_mb": after.peak_memory_mb,
-        "latency_ms": figures.latencies(),
+        "latency_ms": durations.latencies(),
     }))
 }

@@ -13,13 +13,13 @@ const EPOCH: i32 = 0x5eed_cafe;
 
 /// A batch of one row, with the places of its numbers.
 #[derive(Debug)]
-pub(crate) struct Template {
+pub(crate) struct RowTemplate {
     ipc: Vec<u8>,
     trial: usize,
     epoch: usize,
 }
 
-impl Template {
+impl RowTemplate {
     /// A batch for trials with a configuration that differs from `config` in no key column.
     pub(crate) fn new(config: &str) -> anyhow::Result<Self> {
         let config: Value = serde_json::from_str(config)?;

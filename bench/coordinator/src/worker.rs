@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
-use crate::figures::{Call, Figures};
-use crate::rows::Template;
+use crate::call_durations::{CallDurations, CallKind};
+use crate::rows::RowTemplate;
 
 /// How long one call waits for work.
 const WAIT: Duration = Duration::from_secs(20);
@@ -28,29 +28,29 @@ const CHECKPOINT: &[u8] = b"weights";
 
 /// A worker that has joined. A clone is the same worker.
 #[derive(Clone)]
-pub(crate) struct Worker {
+pub(crate) struct LoadWorker {
     client: WorkerServiceClient<AuthorizedChannel>,
-    shared: Arc<Shared>,
+    shared: Arc<WorkerState>,
 }
 
-struct Shared {
+struct WorkerState {
     id: String,
     commits: u32,
     hold: Duration,
     /// The attempts that it runs.
     held: Mutex<Vec<v1::Attempt>>,
     free: Arc<Semaphore>,
-    figures: Arc<Figures>,
+    durations: Arc<CallDurations>,
 }
 
-impl Worker {
+impl LoadWorker {
     /// Joins a worker with so many slots, whose trials make so many commits and take `hold`.
     pub(crate) async fn join(
         mut client: WorkerServiceClient<AuthorizedChannel>,
         slots: u32,
         commits: u32,
         hold: Duration,
-        figures: Arc<Figures>,
+        durations: Arc<CallDurations>,
     ) -> anyhow::Result<Self> {
         let id = Uuid::now_v7().to_string();
         let workloads = vec!["networks".to_owned()];
@@ -59,7 +59,7 @@ impl Worker {
         client.join(request).await?;
         let free = Arc::new(Semaphore::new(usize::try_from(slots)?));
         let held = Mutex::default();
-        let shared = Arc::new(Shared { id, commits, hold, held, free, figures });
+        let shared = Arc::new(WorkerState { id, commits, hold, held, free, durations });
         Ok(Self { client, shared })
     }
 
@@ -67,7 +67,7 @@ impl Worker {
     pub(crate) async fn work(self) -> anyhow::Result<()> {
         tokio::select! {
             done = self.clone().acquire() => done,
-            failed = self.clone().beat() => failed,
+            failed = self.clone().heartbeat() => failed,
         }
     }
 
@@ -78,7 +78,7 @@ impl Worker {
     /// Keeps the slots busy.
     async fn acquire(mut self) -> anyhow::Result<()> {
         let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
-        let mut call = Call::FirstAcquire;
+        let mut call = CallKind::FirstAcquire;
         loop {
             while let Some(ended) = running.try_join_next() {
                 ended??;
@@ -104,8 +104,8 @@ impl Worker {
                 break;
             }
             if !reply.assignments.is_empty() {
-                self.shared.figures.note(call, began);
-                call = Call::Acquire;
+                self.shared.durations.record(call, began);
+                call = CallKind::Acquire;
             }
             for assignment in reply.assignments {
                 let slot = slots.split(1).context("more trials than slots")?;
@@ -125,7 +125,7 @@ impl Worker {
     }
 
     /// Keeps leases; ends only if that fails.
-    async fn beat(mut self) -> anyhow::Result<()> {
+    async fn heartbeat(mut self) -> anyhow::Result<()> {
         let mut interval = tokio::time::interval(HEARTBEAT);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -155,7 +155,7 @@ impl Worker {
             let request = v1::CommitRequest { claim, work: Some(work), log: Vec::new() };
             let began = Instant::now();
             self.client.commit(request).await?;
-            self.shared.figures.note(Call::Commit, began);
+            self.shared.durations.record(CallKind::Commit, began);
         }
         let claim = Some(self.claim(&attempt, u64::from(self.shared.commits) + 1));
         let metrics = metrics();
@@ -164,7 +164,7 @@ impl Worker {
         let request = v1::FinishRequest { claim, work: None, log: Vec::new(), ending };
         let began = Instant::now();
         self.client.finish(request).await?;
-        self.shared.figures.note(Call::Finish, began);
+        self.shared.durations.record(CallKind::Finish, began);
         self.held().retain(|held| *held != attempt);
         Ok(())
     }
@@ -203,11 +203,11 @@ fn digest() -> String {
 
 /// The work of one epoch: one row.
 fn work(config: &str, trial: u64, epoch: u32) -> anyhow::Result<v1::Work> {
-    static TEMPLATE: OnceLock<Template> = OnceLock::new();
+    static TEMPLATE: OnceLock<RowTemplate> = OnceLock::new();
     let template = if let Some(template) = TEMPLATE.get() {
         template
     } else {
-        let made = Template::new(config)?;
+        let made = RowTemplate::new(config)?;
         TEMPLATE.get_or_init(|| made)
     };
     let tables = [("epochs".to_owned(), u64::from(epoch) + 1)].into();

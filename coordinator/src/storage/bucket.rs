@@ -17,7 +17,7 @@ use rheo_query::{Dataset, TrialKeys};
 use rheo_store::checkpoint::{self, CheckpointStore};
 use rheo_store::owner::StorageOwner;
 use rheo_store::storage_url::{self, Bucket, StorageUrl};
-use rheo_tests::object_store::Server;
+use rheo_tests::object_store::ObjectServer;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ const INSIDE: &str = "storage::bucket::with_a_server_in_the_environment";
 
 #[test]
 fn object_store_parts_and_checkpoints_of_any_size_pass_through_a_real_server() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = ObjectServer::start(&[]) else { return };
     let mut inside = Command::new(std::env::current_exe().unwrap());
     inside.args(["--exact", INSIDE, "--ignored"]).envs(server.environment());
     let output = inside.env("AWS_TIMEOUT", "30 seconds").output().unwrap();

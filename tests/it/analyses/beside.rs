@@ -1,6 +1,6 @@
 //! `rheo analyze`: analyses of a trained network beside its sweep.
 
-use rheo_tests::{Bench, Said};
+use rheo_tests::{ProgramOutput, TestBench};
 use serde_json::Value;
 
 use super::{assert_once, ended, number};
@@ -8,7 +8,7 @@ use super::{assert_once, ended, number};
 const BESIDE: &str = include_str!("../science/beside.yaml");
 
 /// `rheo analyze beside/TRIAL` with these arguments.
-fn analyze(bench: &Bench, trial: u32, args: &[&str]) -> Said {
+fn analyze(bench: &TestBench, trial: u32, args: &[&str]) -> ProgramOutput {
     let trial = format!("beside/{trial}");
     bench.run(&[&["analyze", &trial], args].concat())
 }

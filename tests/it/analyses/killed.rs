@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rheo_tests::{Bench, Running, send, wait_for};
+use rheo_tests::{RunningProgram, TestBench, send, wait_for};
 use rustix::process::Signal;
 
 use super::ended;
@@ -34,7 +34,7 @@ const MOMENTS: [(&str, u64); 4] = [
 
 /// Every row of every table, in an order of its own; without the column that no repetition
 /// reproduces.
-fn rows(bench: &Bench) -> BTreeMap<&'static str, Vec<String>> {
+fn rows(bench: &TestBench) -> BTreeMap<&'static str, Vec<String>> {
     let of = |table: &'static str| {
         let what = if table == "epochs" { "* exclude (wall_s)" } else { "*" };
         let rows = bench.query(&format!("select {what} from {table}"));
@@ -46,7 +46,7 @@ fn rows(bench: &Bench) -> BTreeMap<&'static str, Vec<String>> {
 }
 
 /// Waits for a moment and kills the worker, unless it is over.
-fn kill_at(bench: &Bench, (sql, more_than): (&str, u64)) {
+fn kill_at(bench: &TestBench, (sql, more_than): (&str, u64)) {
     wait_for(sql, || {
         let said = bench.run(&["query", sql, "--output", "json"]);
         // Before the coordinator has said where it listens, its state directory is in use.
@@ -62,9 +62,9 @@ fn kill_at(bench: &Bench, (sql, more_than): (&str, u64)) {
 #[track_caller]
 fn check(sweep: &str, tables: usize) {
     let untouched = ended(sweep);
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("sweep.yaml", sweep);
-    let run = Running::start(bench.rheo(&["run", file, "--workers", "1"]));
+    let run = RunningProgram::start(bench.rheo(&["run", file, "--workers", "1"]));
     for moment in MOMENTS {
         kill_at(&bench, moment);
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rheo_tests::Bench;
+use rheo_tests::TestBench;
 use serde_json::{Value, json};
 
 use super::{
@@ -138,7 +138,7 @@ fn shape_traces() {
 }
 
 /// What is read off the traces, with the windows of the science reference scaled to 49 steps.
-fn shape_steps(bench: &Bench, traces: &[Value]) {
+fn shape_steps(bench: &TestBench, traces: &[Value]) {
     let rows = table(bench, "shape_steps", &STEPS);
     assert_once(&rows, 3 * 2, &["xi", "variant"]);
     for row in &rows {
@@ -177,7 +177,7 @@ fn gain_scaling() {
 }
 
 /// Curves whose residuals are those that are stated, the smallest of which is ours.
-fn gain_fits(bench: &Bench, points: &[&Value]) {
+fn gain_fits(bench: &TestBench, points: &[&Value]) {
     let rows = table(bench, "gain_fits", &FITS);
     assert_once(&rows, 2 * 2, &["quantity", "variant"]);
     for row in &rows {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rheo_tests::Bench;
+use rheo_tests::TestBench;
 use serde_json::{Value, json};
 
 use super::{assert_close, assert_once, column, ended, mean, number, table, those};
@@ -80,7 +80,7 @@ fn cells(onset: u32, half: u32) -> Vec<[Value; 6]> {
 
 /// The rows, of which those of all samples together must be these cells of every kind of network.
 #[track_caller]
-fn checked(bench: &Bench, cells: &[[Value; 6]]) -> Vec<Value> {
+fn checked(bench: &TestBench, cells: &[[Value; 6]]) -> Vec<Value> {
     let rows = table(bench, "evaluations", &EVALUATIONS);
     let expected: BTreeSet<String> = cells.iter().map(|cell| json!(cell).to_string()).collect();
     assert_eq!(expected.len(), cells.len());

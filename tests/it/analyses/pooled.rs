@@ -1,7 +1,7 @@
 //! The views over trials that differ in their seed, of one sweep and of two, and over the cells of a
 //! trial: `comparisons`, `pooled_gain_fits`, `robustness`.
 
-use rheo_tests::Bench;
+use rheo_tests::TestBench;
 use serde_json::{Value, json};
 
 use super::{assert_close, assert_once, column, ended, mean, number, run, those};
@@ -48,7 +48,7 @@ fn of_seeds<'r>(rows: &'r [Value], wanted: &Value, seeds: &[u64]) -> Vec<&'r Val
 }
 
 /// Student's t test at xi = 30, of the orders in `fractional_fits`.
-fn comparisons(bench: &Bench) {
+fn comparisons(bench: &TestBench) {
     let fits = bench.query("select * from fractional_fits where scope = 'per_xi' and xi = 30");
     let rows = bench.query("select * from comparisons where xi = 30");
     let mut count = 0;
@@ -106,7 +106,7 @@ fn check_test(row: &Value, a: &[f64], b: &[f64]) {
 
 /// The corrected curves go through the means over seeds as well as they say, and no worse than the
 /// mean itself.
-fn pooled_gain_fits(bench: &Bench) {
+fn pooled_gain_fits(bench: &TestBench) {
     let points = bench.query("select * from gain_scaling");
     let rows = bench.query("select * from pooled_gain_fits where variant = 'corrected'");
     assert_once(&rows, 4 * 2, &["sweep", "task", "quantity"]);
@@ -142,7 +142,7 @@ fn check_fit(row: &Value, points: &[Value], seeds: &[u64]) {
 }
 
 /// One index for each trial and curve, from its cells.
-fn robustness(bench: &Bench) {
+fn robustness(bench: &TestBench) {
     let cells = bench.query("select * from evaluations where condition is null");
     let rows = bench.query("select * from robustness");
     assert_once(&rows, (6 + 2) * 2, &["sweep", "trial", "perturbation"]);

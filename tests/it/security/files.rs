@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rheo_tests::Bench;
+use rheo_tests::TestBench;
 
 use super::{ANY, said, serve, url};
 
@@ -15,7 +15,7 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn u39_what_is_made_is_for_its_owner_alone() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (_serve, _) = serve(&bench, ANY);
     let tls = bench.state().join("tls");
     assert_eq!(mode(&tls), 0o700);
@@ -30,7 +30,7 @@ fn u39_what_is_made_is_for_its_owner_alone() {
 }
 
 /// Files with a CA of a person, a certificate for 127.0.0.1 that it signed, and its key.
-fn own_certificate(bench: &Bench) -> [PathBuf; 3] {
+fn own_certificate(bench: &TestBench) -> [PathBuf; 3] {
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
@@ -43,7 +43,7 @@ fn own_certificate(bench: &Bench) -> [PathBuf; 3] {
 
 #[test]
 fn own_certificates_and_tokens_are_used_and_make_loopback_ask_for_a_token_too() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let [ca, _, _] = own_certificate(&bench);
     let token = bench.file("token", "a-token-of-a-person-who-made-it-up\n");
     let args = ["--tls-cert", "cert", "--tls-key", "key", "--token-file", token];
@@ -72,7 +72,7 @@ fn own_certificates_and_tokens_are_used_and_make_loopback_ask_for_a_token_too() 
 
 #[test]
 fn what_cannot_be_served_safely_is_not_served_at_all() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     own_certificate(&bench);
     bench.file("short", "secret\n");
     bench.file("same", "a-token-of-a-person-who-made-it-up\n");
@@ -97,7 +97,7 @@ fn what_cannot_be_served_safely_is_not_served_at_all() {
 
 #[test]
 fn the_first_name_that_is_advertised_is_in_the_address() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let args = [ANY, &["--advertise", "127.0.0.3", "--advertise", "127.0.0.4"]].concat();
     let (_serve, port) = serve(&bench, &args);
     assert_eq!(url(&bench).unwrap().trim(), format!("https://127.0.0.3:{port}"));

@@ -11,7 +11,7 @@ use rheo_proto::v1;
 use rheo_proto::v1::fleet_service_client::FleetServiceClient;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_tests::{Bench, Running, program, wait_for};
+use rheo_tests::{RunningProgram, TestBench, program, wait_for};
 use tonic::Status;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
@@ -30,7 +30,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 /// `rheo` as the user `nobody`; nothing if this test may not do that.
-fn as_nobody(bench: &Bench, args: &[&str]) -> Option<Command> {
+fn as_nobody(bench: &TestBench, args: &[&str]) -> Option<Command> {
     let may = Command::new("setpriv").args(["--reuid=65534", "true"]).output();
     if !may.is_ok_and(|output| output.status.success()) {
         #[expect(clippy::print_stderr, reason = "a skipped test says so")]
@@ -49,7 +49,7 @@ fn as_nobody(bench: &Bench, args: &[&str]) -> Option<Command> {
 
 #[test]
 fn u50_another_user_is_refused_on_loopback_and_the_owner_types_nothing() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (_serve, _) = serve(&bench, &[]);
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
     let state = bench.state().display().to_string();
@@ -88,7 +88,7 @@ fn u50_another_user_is_refused_on_loopback_and_the_owner_types_nothing() {
 
 #[test]
 fn u50_a_token_is_not_shown_to_a_program_of_another_user() {
-    let (bench, theirs) = (Bench::default(), Bench::default());
+    let (bench, theirs) = (TestBench::default(), TestBench::default());
     // This user's state, with tokens; its coordinator has ended.
     let (running, _) = serve(&bench, &[]);
     running.signal(rustix::process::Signal::TERM);
@@ -98,7 +98,7 @@ fn u50_a_token_is_not_shown_to_a_program_of_another_user() {
     std::os::unix::fs::chown(&state, Some(65534), Some(65534)).unwrap();
     let args = ["serve", "--state", &state.display().to_string()];
     let Some(command) = as_nobody(&theirs, &args) else { return };
-    let _theirs = Running::start(command);
+    let _theirs = RunningProgram::start(command);
     let server = wait_for("the other coordinator", || url(&theirs));
     for mut command in [bench.rheo(&["status"]), bench.worker(&[])] {
         command.env("RHEO_SERVER", &server);
@@ -110,7 +110,7 @@ fn u50_a_token_is_not_shown_to_a_program_of_another_user() {
 
 #[tokio::test]
 async fn u50_no_service_answers_on_loopback_without_a_token() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (_serve, _) = serve(&bench, &[]);
     let channel = Endpoint::from_shared(url(&bench).unwrap()).unwrap().connect().await.unwrap();
     let reason = |status: &Status| Refusal::from(status).reason;
@@ -131,13 +131,13 @@ async fn u50_no_service_answers_on_loopback_without_a_token() {
 
 #[test]
 fn u50_tokens_are_private_whatever_the_umask_and_are_made_private_again() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let program = program("rheo").display().to_string();
     let plain = bench.rheo(&[]);
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("umask 0; exec {program} serve")]).current_dir(bench.path());
     shell.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let running = Running::start(shell);
+    let running = RunningProgram::start(shell);
     wait_for("the coordinator", || url(&bench));
     let tls = bench.state().join("tls");
     let tokens = ["admin.token", "worker.token"].map(|name| tls.join(name));
@@ -161,10 +161,10 @@ fn u50_tokens_are_private_whatever_the_umask_and_are_made_private_again() {
 
 #[test]
 fn u50_insecure_says_so_on_loopback_too() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (running, _) = serve(&bench, &["--insecure"]);
     let server = url(&bench).unwrap();
-    let elsewhere = Bench::default();
+    let elsewhere = TestBench::default();
     said(elsewhere.rheo(&["--server", &server, "status"])).expect(0);
     running.signal(rustix::process::Signal::TERM);
     let said = running.end().expect(0);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use rheo_tests::Bench;
+use rheo_tests::TestBench;
 
 use super::{ANY, said, serve};
 
@@ -15,7 +15,7 @@ type Variables<'v> = &'v [(&'v str, &'v Path)];
 /// What both programs say in these circumstances.
 fn transcript(server: &str, variables: Variables<'_>) -> String {
     // Neither a state directory nor a spool of the coordinator's.
-    let elsewhere = Bench::default();
+    let elsewhere = TestBench::default();
     let mut text = String::new();
     for (name, mut command) in
         [("rheo status", elsewhere.rheo(&["status"])), ("rheo-worker", elsewhere.worker(&[]))]
@@ -30,10 +30,10 @@ fn transcript(server: &str, variables: Variables<'_>) -> String {
 
 #[test]
 fn u39_everybody_who_is_not_let_in_is_told_what_to_do() {
-    let (bench, other) = (Bench::default(), Bench::default());
+    let (bench, other) = (TestBench::default(), TestBench::default());
     let (_serve, port) = serve(&bench, ANY);
     let (_other, _) = serve(&other, ANY);
-    let unencrypted = Bench::default();
+    let unencrypted = TestBench::default();
     let (_plain, plain) = serve(&unencrypted, &[]);
     let tls = bench.state().join("tls");
     let ca = ("RHEO_CA_FILE", &*tls.join("ca.pem"));
@@ -73,7 +73,7 @@ fn u39_everybody_who_is_not_let_in_is_told_what_to_do() {
 
 #[test]
 fn u39_the_token_of_workers_is_for_workers() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (_serve, _) = serve(&bench, ANY);
     let worker_token = bench.state().join("tls/worker.token");
     let with_token = |mut command: Command| {

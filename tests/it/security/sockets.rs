@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 
 use super::{ANY, said, serve, url};
 use crate::sweeps::LONG;
@@ -34,8 +34,13 @@ const LOOPBACK: &str = "0100007F";
 
 #[test]
 fn u39_nothing_listens_beyond_loopback_unless_it_was_asked_to_and_workers_on_nothing() {
-    let bench = Bench::default();
-    let run = Running::start(bench.rheo(&["run", bench.file("long.yaml", LONG), "--workers", "2"]));
+    let bench = TestBench::default();
+    let run = RunningProgram::start(bench.rheo(&[
+        "run",
+        bench.file("long.yaml", LONG),
+        "--workers",
+        "2",
+    ]));
     let workers = wait_for("workers", || Some(bench.worker_pids()).filter(|pids| pids.len() == 2));
     wait_for("the coordinator", || url(&bench));
     assert_eq!(listening(run.pid()), BTreeSet::from([LOOPBACK.to_owned()]));
@@ -43,11 +48,11 @@ fn u39_nothing_listens_beyond_loopback_unless_it_was_asked_to_and_workers_on_not
         assert_eq!(listening(worker), BTreeSet::new(), "U18");
     }
     drop(run);
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (running, _) = serve(&bench, &[]);
     assert_eq!(listening(running.pid()), BTreeSet::from([LOOPBACK.to_owned()]));
     // So that this test would see it.
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (running, _) = serve(&bench, ANY);
     assert_eq!(listening(running.pid()), BTreeSet::from(["00000000".to_owned()]));
 }
@@ -65,7 +70,7 @@ fn answer(port: u16, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn u39_a_port_with_tls_says_so_to_those_who_speak_something_else() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (_serve, port) = serve(&bench, ANY);
     let browser = answer(port, b"GET / HTTP/1.1\r\nHost: here\r\n\r\n");
     let browser = String::from_utf8(browser).unwrap();
@@ -78,7 +83,7 @@ fn u39_a_port_with_tls_says_so_to_those_who_speak_something_else() {
 
 #[test]
 fn those_who_say_nothing_hold_up_nobody() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (_serve, port) = serve(&bench, ANY);
     let silent: Vec<TcpStream> =
         (0..100).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
@@ -91,10 +96,10 @@ fn those_who_say_nothing_hold_up_nobody() {
 
 #[test]
 fn plaintext_beyond_loopback_is_possible_and_never_a_secret() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let (running, port) = serve(&bench, &["--listen", "0.0.0.0:0", "--insecure"]);
     assert!(url(&bench).unwrap().starts_with("http://"));
-    let elsewhere = Bench::default();
+    let elsewhere = TestBench::default();
     let here = format!("http://127.0.0.1:{port}");
     said(elsewhere.rheo(&["--server", &here, "status"])).expect(0);
     assert!(!bench.state().join("tls").exists());

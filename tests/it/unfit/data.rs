@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{RunningProgram, TestBench, wait_for};
 
 use super::{
     HOLE, all_completed, outcomes, serve, wait_until_told, worker, write_mnist, write_short_texts,
@@ -10,7 +10,7 @@ use super::{
 
 #[test]
 fn u42_running_without_data_is_refused_at_once_and_works_once_they_are_there() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("hole.yaml", HOLE);
     let said = bench.run(&["run", file]).expect(2);
     for part in ["`hole`", "no data directory for mnist", "--data DIR", "rheo data fetch mnist"] {
@@ -53,7 +53,7 @@ fn u42_data_that_are_damaged_too_few_or_not_the_published_ones_are_refused() {
         (|data| write_mnist(data, 240, 10_000), "differs from the published mnist: its SHA-256 is"),
     ];
     for (damage, says) in cases {
-        let bench = Bench::default();
+        let bench = TestBench::default();
         let data = bench.path().join("mnist");
         write_mnist(&data, 240, 40);
         damage(&data);
@@ -66,7 +66,7 @@ fn u42_data_that_are_damaged_too_few_or_not_the_published_ones_are_refused() {
 
 #[test]
 fn a_set_of_ones_own_is_taken_from_the_directory_that_the_sweep_names() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     write_mnist(&bench.path().join("fashion"), 240, 10_000);
     let named = HOLE.replace("pool: 4", "data: fashion, pool: 4").replace("epochs: 2", "epochs: 1");
     let said = bench.run(&["run", bench.file("hole.yaml", &named)]).expect(0);
@@ -75,7 +75,7 @@ fn a_set_of_ones_own_is_taken_from_the_directory_that_the_sweep_names() {
 
 #[test]
 fn u42_a_preview_and_a_submission_say_that_data_are_missing() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("hole.yaml", HOLE);
     let said = bench.run(&["preview", file]).expect(0);
     assert!(said.out.contains("hole: 6 trials"), "{}", said.out);
@@ -98,11 +98,11 @@ fn u42_a_preview_and_a_submission_say_that_data_are_missing() {
 
 #[test]
 fn u42_a_worker_notices_that_the_data_have_come_and_no_trial_has_failed() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let named = HOLE.replace("pool: 4", "data: late, pool: 4");
     let _serve = serve(&bench);
     bench.run(&["submit", bench.file("hole.yaml", &named)]).expect(0);
-    let _worker = Running::start(worker(&bench, "a", &[]));
+    let _worker = RunningProgram::start(worker(&bench, "a", &[]));
     wait_until_told(&bench, "no file `train-images-idx3-ubyte`");
     wait_for("the attempt", || {
         let unfit = "select count(*) from attempts where outcome = 'unfit'";
@@ -121,7 +121,7 @@ fn u42_a_worker_notices_that_the_data_have_come_and_no_trial_has_failed() {
 
 #[test]
 fn u42_data_that_vanish_under_a_worker_cost_no_trial_a_budget() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let data = bench.path().join("mnist");
     write_mnist(&data, 240, 40);
     let _serve = serve(&bench);
@@ -129,7 +129,7 @@ fn u42_data_that_vanish_under_a_worker_cost_no_trial_a_budget() {
     bench.run(&["submit", bench.file("one.yaml", &one.replace("hole", "one"))]).expect(0);
     bench.run(&["submit", bench.file("hole.yaml", &HOLE.replace("pool: 4", "pool: 2"))]).expect(0);
     bench.run(&["pause", "hole"]).expect(0);
-    let _worker = Running::start(worker(&bench, "a", &["--data", "mnist"]));
+    let _worker = RunningProgram::start(worker(&bench, "a", &["--data", "mnist"]));
     bench.run(&["wait", "one"]).expect(0);
     // It has joined and said that it has them. Nothing that is pooled otherwise is in its memory.
     fs::rename(&data, bench.path().join("aside")).unwrap();
@@ -143,7 +143,7 @@ fn u42_data_that_vanish_under_a_worker_cost_no_trial_a_budget() {
 
 #[test]
 fn failed_trials_are_tried_again_as_the_summary_says() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     // The texts are too short for so many columns: that is the trial's own fault.
     write_short_texts(&bench);
     let file = bench.file(
@@ -176,7 +176,7 @@ fn u37_the_first_sweep_of_the_readme_runs_without_any_download() {
     for size in ["train_size", "validation_size", "test_size"] {
         assert!(sweep.contains(size), "every size is stated");
     }
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let said = bench.run(&["preview", bench.file("sweep.yaml", sweep)]).expect(0);
     assert_eq!(said.err, "", "nothing is missing");
     // The same in a fraction of the time.

@@ -1,12 +1,12 @@
 //! Fleets whose pilots lack what trials need.
 
-use rheo_tests::Bench;
+use rheo_tests::TestBench;
 
 use super::{HOLE, large, serve, wait_until_told, write_mnist};
 
 #[test]
 fn u42_a_fleet_whose_pilots_are_all_unfit_pauses_and_says_why() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let _serve = serve(&bench);
     // Of the memory of a machine a fleet knows nothing before a worker has looked at it.
     let file = format!("{}resources: {{memory_mb: 1048576}}\n", large());
@@ -22,7 +22,7 @@ fn u42_a_fleet_whose_pilots_are_all_unfit_pauses_and_says_why() {
 
 #[test]
 fn u42_workers_of_this_machine_are_not_launched_without_data() {
-    let bench = Bench::default();
+    let bench = TestBench::default();
     let file = bench.file("hole.yaml", HOLE);
     let said = bench.run(&["launch", "local", file, "--max", "1"]).expect(2);
     assert!(said.err.contains("no data directory for mnist"), "{}", said.err);

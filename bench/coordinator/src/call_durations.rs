@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// A call of which the durations are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Call {
+pub(crate) enum CallKind {
     /// Asks for trials and gets some, as the first call of a worker: all workers ask at once.
     FirstAcquire,
     /// Asks for trials and gets some.
@@ -19,7 +19,7 @@ pub(crate) enum Call {
     Finish,
 }
 
-impl Call {
+impl CallKind {
     fn name(self) -> &'static str {
         match self {
             Self::FirstAcquire => "first_acquire",
@@ -32,14 +32,14 @@ impl Call {
 
 /// The durations of all calls so far.
 #[derive(Debug, Default)]
-pub(crate) struct Figures {
+pub(crate) struct CallDurations {
     /// In milliseconds.
-    durations: Mutex<BTreeMap<Call, Vec<f64>>>,
+    durations: Mutex<BTreeMap<CallKind, Vec<f64>>>,
 }
 
-impl Figures {
+impl CallDurations {
     /// Notes that a call which began at `began` has its reply now.
-    pub(crate) fn note(&self, call: Call, began: Instant) {
+    pub(crate) fn record(&self, call: CallKind, began: Instant) {
         let duration = began.elapsed().as_secs_f64() * 1e3;
         let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
         durations.entry(call).or_default().push(duration);
@@ -48,7 +48,7 @@ impl Figures {
     /// The quantiles of each call, in milliseconds.
     pub(crate) fn latencies(&self) -> Value {
         let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |(call, all): (&Call, &Vec<f64>)| {
+        let of = |(call, all): (&CallKind, &Vec<f64>)| {
             let mut sorted = all.clone();
             sorted.sort_unstable_by(f64::total_cmp);
             let at =

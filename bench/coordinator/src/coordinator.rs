@@ -23,14 +23,14 @@ const PAUSE: Duration = Duration::from_millis(20);
 const TICKS: f64 = 100.0;
 
 /// A running coordinator. It is killed and its state removed when this is dropped.
-pub(crate) struct Server {
+pub(crate) struct Coordinator {
     process: Child,
     state: TempDir,
 }
 
 /// Processor time and memory that a process has taken so far.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
+pub(crate) struct ProcessUsage {
     /// Processor time.
     pub(crate) processor: Duration,
     /// Memory that it holds now.
@@ -39,7 +39,7 @@ pub(crate) struct Usage {
     pub(crate) peak_memory_mb: u64,
 }
 
-impl Server {
+impl Coordinator {
     /// Starts `rheo serve`.
     pub(crate) async fn start(rheo: &Path) -> anyhow::Result<Self> {
         let state = TempDir::with_prefix("rheo-load-")?;
@@ -96,7 +96,7 @@ impl Server {
     }
 
     /// What the coordinator has taken so far.
-    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+    pub(crate) fn usage(&self) -> anyhow::Result<ProcessUsage> {
         let process = self.process.id().context("the coordinator has ended")?;
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
         // The name, which may hold anything, is in parentheses; behind it the numbers from the third on.
@@ -110,7 +110,7 @@ impl Server {
             let kilobytes = line.trim_start_matches(':').trim().trim_end_matches(" kB");
             Ok(kilobytes.parse::<u64>()? / 1024)
         };
-        Ok(Usage {
+        Ok(ProcessUsage {
             processor: Duration::from_secs_f64(ticks / TICKS),
             memory_mb: megabytes("VmRSS")?,
             peak_memory_mb: megabytes("VmHWM")?,
