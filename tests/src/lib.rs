@@ -1,10 +1,10 @@
-//! The workbench of the whole-system tests: a directory of its own for each test, the real programs,
-//! signals, and waiting for a condition with a deadline.
+//! Test bench of the whole-system tests: a directory per test, the real programs, signals, and
+//! waits for a condition with a deadline.
 //!
-//! The programs are those that `cargo build --bins` made; `make test` runs it first.
+//! The programs are those built by `cargo build --bins`; `make test` runs it first.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![expect(clippy::missing_panics_doc, reason = "everything here panics where a test fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test helper panics like the test")]
+#![expect(clippy::missing_panics_doc, reason = "test helpers panic when a test fails")]
 
 pub mod object_store;
 
@@ -17,10 +17,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The longest that anything in a test may take.
+/// Maximum duration of any wait in a test.
 pub const DEADLINE: Duration = Duration::from_secs(90);
 
-/// The variables that hand out GPUs.
+/// Variables that assign GPUs.
 const GPUS: [&str; 4] =
     ["CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS"];
 
@@ -31,33 +31,33 @@ pub struct TestBench {
     environment: Vec<(String, String)>,
 }
 
-/// What a program said, and how it ended.
+/// Output and exit status of a program.
 #[derive(Debug)]
 pub struct ProgramOutput {
     /// Standard output.
     pub out: String,
     /// Standard error.
     pub err: String,
-    /// How it ended.
+    /// Exit status.
     pub status: ExitStatus,
 }
 
 impl ProgramOutput {
-    /// The exit code.
+    /// Returns the exit code.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or(-1)
     }
 
-    /// Fails unless the program ended with this code.
+    /// Panics unless the program ended with this code.
     #[track_caller]
-    #[expect(clippy::return_self_not_must_use, reason = "the check itself is of use")]
+    #[expect(clippy::return_self_not_must_use, reason = "most callers only need the check")]
     pub fn expect(self, code: i32) -> Self {
         let (found, out, err) = (self.code(), &self.out, &self.err);
         assert_eq!(found, code, "exit code\n--- out\n{out}\n--- err\n{err}");
         self
     }
 
-    /// Standard output as JSON.
+    /// Returns standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out)
@@ -79,28 +79,28 @@ impl Default for TestBench {
 }
 
 impl TestBench {
-    /// A bench whose programs find this in their environment.
+    /// Returns a bench whose programs have these environment variables.
     pub fn with(environment: impl IntoIterator<Item = (String, String)>) -> Self {
         Self { environment: environment.into_iter().collect(), ..Self::default() }
     }
 
-    /// The directory in which programs run.
+    /// Returns the directory in which programs run.
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The state directory.
+    /// Returns the state directory.
     pub fn state(&self) -> PathBuf {
         self.path().join(".rheo")
     }
 
-    /// The address of the coordinator, as the state directory has it.
+    /// Returns the address of the coordinator from the state directory.
     pub fn url(&self) -> Option<String> {
         let text = fs::read_to_string(self.state().join("server")).ok()?;
         text.lines().next().map(str::to_owned)
     }
 
-    /// The token of people, or the one of workers, as the value of a header.
+    /// Returns the token of users or of workers, as the value of a header.
     pub fn bearer(&self, role: &str) -> String {
         let path = self.state().join("tls").join(format!("{role}.token"));
         format!("Bearer {}", fs::read_to_string(path).unwrap().trim())
@@ -112,12 +112,12 @@ impl TestBench {
         name
     }
 
-    /// `rheo` with these arguments, in an environment without settings of the machine.
+    /// Returns `rheo` with these arguments, in an environment without settings of the machine.
     pub fn rheo(&self, args: &[&str]) -> Command {
         self.program("rheo", args)
     }
 
-    /// `rheo-worker` with these arguments.
+    /// Returns `rheo-worker` with these arguments.
     pub fn worker(&self, args: &[&str]) -> Command {
         let mut command = self.program("rheo-worker", args);
         command.env("RHEO_SPOOL", self.path().join("spool"));
@@ -135,7 +135,7 @@ impl TestBench {
             }
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        // The first epochs of tests are too short for more threads to help.
+        // The first epochs of tests are too short to profit from more threads.
         command.env("OMP_NUM_THREADS", "1").env("RUST_BACKTRACE", "0");
         command
     }
@@ -146,14 +146,14 @@ impl TestBench {
         finish(self.rheo(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
-    /// The rows of a query.
+    /// Returns the rows of a query.
     #[track_caller]
     pub fn query(&self, sql: &str) -> Vec<Value> {
         let rows = self.run(&["query", sql, "--output", "json"]).expect(0).json();
         rows.as_array().unwrap().clone()
     }
 
-    /// The one value of a query.
+    /// Returns the single value of a query.
     #[track_caller]
     pub fn value(&self, sql: &str) -> Value {
         let rows = self.query(sql);
@@ -162,13 +162,13 @@ impl TestBench {
         row.values().next().unwrap().clone()
     }
 
-    /// The one number of a query.
+    /// Returns the single number of a query.
     #[track_caller]
     pub fn number(&self, sql: &str) -> u64 {
         self.value(sql).as_u64().unwrap_or_else(|| panic!("not a number: {sql}"))
     }
 
-    /// The process ids of the workers that run in this bench.
+    /// Returns the process ids of the workers in this bench.
     pub fn worker_pids(&self) -> Vec<u32> {
         let here = self.path().canonicalize().unwrap();
         let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -182,18 +182,18 @@ impl TestBench {
     }
 }
 
-/// A running program that is killed if the test ends before it does.
+/// A running program; killed if the test ends first.
 #[derive(Debug)]
 pub struct RunningProgram(Option<Child>);
 
 impl RunningProgram {
-    /// Starts a program whose output is kept.
+    /// Starts a program and captures its output.
     #[track_caller]
     pub fn start(mut command: Command) -> Self {
         Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.0.as_ref().unwrap().id()
     }
@@ -203,7 +203,7 @@ impl RunningProgram {
         send(self.pid(), signal);
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub fn is_running(&mut self) -> bool {
         self.0.as_mut().unwrap().try_wait().unwrap().is_none()
     }
@@ -214,7 +214,7 @@ impl RunningProgram {
         finish(self.0.take().unwrap())
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it with SIGKILL, as a power failure would.
     pub fn kill(self) {
         drop(self);
     }
@@ -223,14 +223,14 @@ impl RunningProgram {
 impl Drop for RunningProgram {
     fn drop(&mut self) {
         if let Some(mut child) = self.0.take() {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 }
 
-/// The same program within these options of `prlimit`, such as `--as=1000000000`.
+/// Returns the same program with these options of `prlimit`, such as `--as=1000000000`.
 pub fn within(limits: &[&str], command: &Command) -> Command {
     let mut limited = Command::new("prlimit");
     limited.args(limits).arg("--").arg(command.get_program()).args(command.get_args());
@@ -244,7 +244,7 @@ pub fn within(limits: &[&str], command: &Command) -> Command {
     limited
 }
 
-/// The most memory that a process ever had, in MiB.
+/// Returns the peak memory of a process, in MiB.
 pub fn peak_memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -254,11 +254,11 @@ pub fn peak_memory(pid: u32) -> u64 {
 /// Sends a signal to a process.
 pub fn send(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    // It may have ended by itself.
+    // It may have ended already.
     let _ = kill_process(pid, signal);
 }
 
-/// Waits for a program, reading what it says meanwhile.
+/// Waits for a program, reading its output meanwhile.
 #[track_caller]
 fn finish(child: Child) -> ProgramOutput {
     let pid = child.id();
@@ -271,7 +271,7 @@ fn finish(child: Child) -> ProgramOutput {
     output.unwrap().into()
 }
 
-/// A program that was built beside the tests.
+/// Returns a program that was built beside the tests.
 #[track_caller]
 pub fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
@@ -280,7 +280,7 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// Waits until `condition` gives something.
+/// Waits until `condition` returns a value.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "a test waits for real processes, with a deadline")]
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
@@ -294,15 +294,14 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Waits for something to run out that nobody can ask about, such as a lease of a process that is
-/// stopped.
+/// Waits for a time that cannot be observed, such as the lease of a stopped process.
 #[expect(clippy::disallowed_methods, reason = "a test waits for real processes")]
 pub fn outlast(duration: Duration) {
     let until = Instant::now() + duration;
     wait_for("time to pass", || (Instant::now() >= until).then_some(()));
 }
 
-/// The directory of real MNIST, if there is one; says loudly that a test is skipped if not.
+/// Returns the directory of real MNIST, if there is one; otherwise prints that `test` is skipped.
 pub fn mnist(test: &str) -> Option<PathBuf> {
     let found = std::env::var_os("RHEO_DATA").map(PathBuf::from);
     if found.is_none() {
@@ -314,7 +313,8 @@ pub fn mnist(test: &str) -> Option<PathBuf> {
     found
 }
 
-/// Where `make test` puts the readers; says loudly that the test is skipped if they are not there.
+/// Returns the directory of the installed readers; prints that the test is skipped if they are
+/// missing.
 pub fn readers() -> Option<PathBuf> {
     let cache = std::env::var_os("RHEO_CACHE").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/rheobase"));

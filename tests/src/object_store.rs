@@ -1,4 +1,4 @@
-//! A real server of object storage, which speaks the protocol of S3, with a bucket `bucket`.
+//! A real object-storage server that speaks the S3 protocol, with a bucket `bucket`.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -8,23 +8,23 @@ use rustix::process::Signal;
 
 use crate::send;
 
-/// A server, until it is dropped.
+/// A running server, stopped when dropped.
 #[derive(Debug)]
 pub struct ObjectServer {
     process: Child,
-    /// Its address.
+    /// Address of the server.
     pub url: String,
-    /// The name of who may use it.
+    /// Access key.
     pub key: String,
-    /// The secret of that.
+    /// Secret of the access key.
     pub secret: String,
-    /// The Python packages that it runs on; a client is among them.
+    /// Python packages of the server, which include a client.
     pub packages: PathBuf,
 }
 
 impl ObjectServer {
-    /// Starts one; called with `keys`, it checks who sends a request. None, said loudly, where it
-    /// could not be installed.
+    /// Starts a server; with the argument `keys` it checks request signatures. Prints a message and
+    /// returns none if the server is not installed.
     pub fn start(arguments: &[&str]) -> Option<Self> {
         let packages = packages()?;
         let mut python = Command::new("python3");
@@ -40,7 +40,7 @@ impl ObjectServer {
         Some(Self { process, url, key, secret, packages })
     }
 
-    /// What programs that use it find in their environment.
+    /// Returns the environment variables of programs that use the server.
     pub fn environment(&self) -> Vec<(String, String)> {
         [
             ("AWS_ENDPOINT", self.url.as_str()),
@@ -48,14 +48,14 @@ impl ObjectServer {
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", &self.key),
             ("AWS_SECRET_ACCESS_KEY", &self.secret),
-            // One that does not answer is given up soon.
+            // Gives up an unresponsive server soon.
             ("AWS_TIMEOUT", "2 seconds"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()
     }
 
-    /// The names of all objects that begin with `prefix`.
+    /// Returns the names of all objects that begin with `prefix`.
     pub fn objects(&self, prefix: &str) -> Vec<String> {
         const LIST: &str = r#"
 import boto3, sys
@@ -72,7 +72,7 @@ for page in s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the server.
     pub fn signal(&self, signal: Signal) {
         send(self.process.id(), signal);
     }
@@ -80,13 +80,13 @@ for page in s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix
 
 impl Drop for ObjectServer {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Where `make test` puts them.
+/// Returns the directory in which `make test` installs the packages.
 fn packages() -> Option<PathBuf> {
     let cache = std::env::var_os("RHEO_CACHE").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/rheobase"));

@@ -6,16 +6,16 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// A call of which the durations are kept.
+/// Kind of a measured call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CallKind {
-    /// Asks for trials and gets some, as the first call of a worker: all workers ask at once.
+    /// First acquire of a worker that returns trials; all workers send theirs at once.
     FirstAcquire,
-    /// Asks for trials and gets some.
+    /// Later acquire that returns trials.
     Acquire,
-    /// Makes rows durable.
+    /// Commit of rows.
     Commit,
-    /// Ends a trial.
+    /// End of a trial.
     Finish,
 }
 
@@ -30,22 +30,22 @@ impl CallKind {
     }
 }
 
-/// The durations of all calls so far.
+/// Durations of all calls so far.
 #[derive(Debug, Default)]
 pub(crate) struct CallDurations {
-    /// In milliseconds.
+    /// Durations in milliseconds.
     durations: Mutex<BTreeMap<CallKind, Vec<f64>>>,
 }
 
 impl CallDurations {
-    /// Notes that a call which began at `began` has its reply now.
+    /// Records the reply to a call that began at `began`.
     pub(crate) fn record(&self, call: CallKind, began: Instant) {
         let duration = began.elapsed().as_secs_f64() * 1e3;
         let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
         durations.entry(call).or_default().push(duration);
     }
 
-    /// The quantiles of each call, in milliseconds.
+    /// Returns the quantiles of each call, in milliseconds.
     pub(crate) fn latencies(&self) -> Value {
         let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |(call, all): (&CallKind, &Vec<f64>)| {

@@ -1,4 +1,4 @@
-//! A coordinator on a temporary state, and what it takes.
+//! A coordinator on a temporary state, and its resource usage.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,29 +13,29 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
-/// Time that a coordinator may take to start.
+/// Timeout of the coordinator's start.
 const START: Duration = Duration::from_secs(30);
 
-/// Pause between two looks for it.
+/// Pause between two checks for its start.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Ticks in which the kernel counts processor time, per second. Always 100 on Linux for programs.
+/// Kernel ticks of processor time per second; always 100 for programs on Linux.
 const TICKS: f64 = 100.0;
 
-/// A running coordinator. It is killed and its state removed when this is dropped.
+/// A running coordinator. Dropping it kills the process and removes the state.
 pub(crate) struct Coordinator {
     process: Child,
     state: TempDir,
 }
 
-/// Processor time and memory that a process has taken so far.
+/// Processor time and memory of a process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProcessUsage {
-    /// Processor time.
+    /// Processor time so far.
     pub(crate) processor: Duration,
-    /// Memory that it holds now.
+    /// Current memory.
     pub(crate) memory_mb: u64,
-    /// The most memory that it ever held.
+    /// Peak memory.
     pub(crate) peak_memory_mb: u64,
 }
 
@@ -66,12 +66,12 @@ impl Coordinator {
         Ok(AuthorizedChannel::new(channel, route.bearer))
     }
 
-    /// A connection for a worker.
+    /// Opens a connection for a worker.
     pub(crate) async fn worker(&self) -> anyhow::Result<WorkerServiceClient<AuthorizedChannel>> {
         Ok(WorkerServiceClient::new(self.connect(Role::Worker).await?))
     }
 
-    /// Submits a sweep of so many trials, all of them different.
+    /// Submits a sweep of `trials` distinct trials.
     pub(crate) async fn submit(&self, trials: u64) -> anyhow::Result<()> {
         let text = format!(
             "name: load\n\
@@ -87,7 +87,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Number of trials of the sweep that have completed.
+    /// Returns the number of completed trials of the sweep.
     pub(crate) async fn completed(&self) -> anyhow::Result<u64> {
         let mut client = SweepServiceClient::new(self.connect(Role::Admin).await?);
         let reply = client.list_sweeps(v1::ListSweepsRequest::default()).await?.into_inner();
@@ -95,11 +95,12 @@ impl Coordinator {
         Ok(counts.context("no sweep")?.completed)
     }
 
-    /// What the coordinator has taken so far.
+    /// Returns the resource usage of the coordinator so far.
     pub(crate) fn usage(&self) -> anyhow::Result<ProcessUsage> {
         let process = self.process.id().context("the coordinator has ended")?;
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-        // The name, which may hold anything, is in parentheses; behind it the numbers from the third on.
+        // The name is in parentheses and may contain any character; the numbers from the third on
+        // follow it.
         let numbers = stat.rsplit(')').next().unwrap_or_default();
         let ticks = numbers.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
         let ticks: f64 = ticks.sum::<Result<_, _>>()?;

@@ -1,12 +1,13 @@
-//! Loads a coordinator with workers that train nothing, and prints what it could take as a line of JSON.
+//! Loads a coordinator with workers that train nothing, and prints its throughput as a line of
+//! JSON.
 //!
 //! ```text
 //! rheo-load --rheo target/release/rheo --trials 10000 [--workers 100] [--slots 10] [--commits 0] [--hold 0]
 //! ```
 //!
-//! A real `rheo serve` runs on a temporary state; the workers are in this process and speak `rheobase.v1`
-//! as `rheo-worker` does: one connection and one loop of `Acquire` per worker, heartbeats, and a task per
-//! trial that commits and finishes. Everything that takes time at a worker is left out.
+//! A real `rheo serve` runs on a temporary state. The workers are in this process and speak
+//! `rheobase.v1` like `rheo-worker`: one connection and one `Acquire` loop per worker, heartbeats,
+//! and a task per trial that commits and finishes. Everything slow in a real worker is left out.
 
 mod call_durations;
 mod coordinator;
@@ -27,39 +28,39 @@ use call_durations::CallDurations;
 use coordinator::Coordinator;
 use worker::LoadWorker;
 
-/// Arguments of the command line.
+/// Command-line arguments.
 #[derive(Debug, Parser)]
 #[command(about = "Loads a coordinator with workers that train nothing")]
 struct Args {
-    /// The program to load.
+    /// Program to load.
     #[arg(long)]
     rheo: PathBuf,
-    /// Trials of the sweep, at most 100000.
+    /// Number of trials of the sweep, at most 100000.
     #[arg(long, default_value_t = 10_000)]
     trials: u64,
-    /// Workers, each with a connection of its own.
+    /// Number of workers, each with its own connection.
     #[arg(long, default_value_t = 100)]
     workers: u32,
-    /// Trials that a worker runs at the same time.
+    /// Number of trials that a worker runs at the same time.
     #[arg(long, default_value_t = 10)]
     slots: u32,
-    /// Commits of each trial, of one row each.
+    /// Number of commits per trial, of one row each.
     #[arg(long, default_value_t = 0)]
     commits: u32,
-    /// Seconds that a trial takes on average: each takes between half and one and a half of them.
+    /// Mean seconds per trial; each takes between half and one and a half of them.
     #[arg(long, default_value_t = 0.0)]
     hold: f64,
 }
 
 #[tokio::main]
-#[expect(clippy::print_stdout, reason = "the result goes to whoever called")]
+#[expect(clippy::print_stdout, reason = "the result is the output of the program")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     println!("{}", measure(&args).await?);
     Ok(())
 }
 
-/// Runs all trials and says how that went.
+/// Runs all trials and returns the measurements.
 async fn measure(args: &Args) -> anyhow::Result<Value> {
     let server = Coordinator::start(&args.rheo).await?;
     server.submit(args.trials).await?;

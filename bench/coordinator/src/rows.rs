@@ -1,5 +1,5 @@
-//! Rows of `epochs` as a worker sends them, one at a time. They are encoded once and then only get their
-//! numbers, because encoding is the worker's work and not what is measured.
+//! Rows of `epochs` in the encoding of a worker, one at a time. They are encoded once and then
+//! patched with new numbers, because encoding is the worker's work and is not measured.
 
 use anyhow::Context as _;
 use rheo_model::row::{EpochRow, Rows};
@@ -11,7 +11,7 @@ use serde_json::Value;
 const TRIAL: u64 = 0x5eed_0123_4567_89ab;
 const EPOCH: i32 = 0x5eed_cafe;
 
-/// A batch of one row, with the places of its numbers.
+/// A batch of one row, with the positions of its numbers.
 #[derive(Debug)]
 pub(crate) struct RowTemplate {
     ipc: Vec<u8>,
@@ -20,7 +20,7 @@ pub(crate) struct RowTemplate {
 }
 
 impl RowTemplate {
-    /// A batch for trials with a configuration that differs from `config` in no key column.
+    /// Encodes a batch for trials whose key columns equal those of `config`.
     pub(crate) fn new(config: &str) -> anyhow::Result<Self> {
         let config: Value = serde_json::from_str(config)?;
         let kind = |group: &str| config[group]["kind"].as_str().unwrap_or_default().to_owned();
@@ -33,7 +33,7 @@ impl RowTemplate {
         Ok(Self { ipc, trial, epoch })
     }
 
-    /// The row of an epoch of a trial.
+    /// Returns the row of an epoch of a trial.
     pub(crate) fn row(&self, trial: u64, epoch: u32) -> v1::TableRows {
         let mut ipc = self.ipc.clone();
         ipc[self.trial..][..8].copy_from_slice(&trial.to_le_bytes());

@@ -17,16 +17,16 @@ use uuid::Uuid;
 use crate::call_durations::{CallDurations, CallKind};
 use crate::rows::RowTemplate;
 
-/// How long one call waits for work.
+/// Time for which one call waits for work.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// The time between heartbeats.
+/// Time between heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// The checkpoint of every commit: it is stored once.
+/// Checkpoint of every commit; stored once.
 const CHECKPOINT: &[u8] = b"weights";
 
-/// A worker that has joined. A clone is the same worker.
+/// A worker that has joined. Clones are the same worker.
 #[derive(Clone)]
 pub(crate) struct LoadWorker {
     client: WorkerServiceClient<AuthorizedChannel>,
@@ -37,14 +37,14 @@ struct WorkerState {
     id: String,
     commits: u32,
     hold: Duration,
-    /// The attempts that it runs.
+    /// Running attempts.
     held: Mutex<Vec<v1::Attempt>>,
     free: Arc<Semaphore>,
     durations: Arc<CallDurations>,
 }
 
 impl LoadWorker {
-    /// Joins a worker with so many slots, whose trials make so many commits and take `hold`.
+    /// Joins a worker with `slots` slots, whose trials make `commits` commits and take `hold`.
     pub(crate) async fn join(
         mut client: WorkerServiceClient<AuthorizedChannel>,
         slots: u32,
@@ -63,7 +63,7 @@ impl LoadWorker {
         Ok(Self { client, shared })
     }
 
-    /// Works until nothing is left.
+    /// Works until no work is left.
     pub(crate) async fn work(self) -> anyhow::Result<()> {
         tokio::select! {
             done = self.clone().acquire() => done,
@@ -84,7 +84,7 @@ impl LoadWorker {
                 ended??;
             }
             let mut slots = Arc::clone(&self.shared.free).acquire_owned().await?;
-            // Those that are free besides.
+            // The remaining free slots.
             let free = u32::try_from(self.shared.free.available_permits())?;
             if let Ok(more) = Arc::clone(&self.shared.free).try_acquire_many_owned(free) {
                 slots.merge(more);
@@ -124,7 +124,7 @@ impl LoadWorker {
         Ok(())
     }
 
-    /// Keeps leases; ends only if that fails.
+    /// Renews leases; returns only on failure.
     async fn heartbeat(mut self) -> anyhow::Result<()> {
         let mut interval = tokio::time::interval(HEARTBEAT);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -142,7 +142,7 @@ impl LoadWorker {
         }
     }
 
-    /// Commits what a trial would have produced and ends it.
+    /// Sends the commits of a trial and ends it.
     async fn run(mut self, assignment: v1::Assignment) -> anyhow::Result<()> {
         let attempt = assignment.attempt.context("an assignment without an attempt")?;
         tokio::time::sleep(self.shared.hold.mul_f64(0.5 + spread(attempt.trial))).await;
@@ -174,7 +174,7 @@ impl LoadWorker {
         v1::Claim { worker, attempt, sequence }
     }
 
-    /// Stores the checkpoint that all commits name, once in this process.
+    /// Stores the checkpoint of all commits, once per process.
     async fn put_checkpoint(&mut self, attempt: &v1::Attempt) -> anyhow::Result<()> {
         static STORED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
         let put = async || {
@@ -191,8 +191,8 @@ impl LoadWorker {
     }
 }
 
-/// A number of [0, 1) for each trial, evenly spread over any run of trials: multiples of the golden ratio
-/// modulo 1. Trials that all took equally long would end, and ask, in waves.
+/// Returns a number in [0, 1) for each trial, evenly spread over any run of trials: multiples of
+/// the golden ratio modulo 1. With equal durations, trials would end, and workers ask, in waves.
 fn spread(trial: u64) -> f64 {
     (trial as f64 * 0.618_033_988_749_894_9).fract()
 }
@@ -201,7 +201,7 @@ fn digest() -> String {
     blake3::hash(CHECKPOINT).to_hex().to_string()
 }
 
-/// The work of one epoch: one row.
+/// Returns the manifest of one epoch: one row.
 fn work(config: &str, trial: u64, epoch: u32) -> anyhow::Result<v1::Work> {
     static TEMPLATE: OnceLock<RowTemplate> = OnceLock::new();
     let template = if let Some(template) = TEMPLATE.get() {
@@ -225,5 +225,5 @@ fn metrics() -> Vec<v1::MetricValue> {
     vec![metric("validation.accuracy", 0.75), metric("validation.loss", 0.6)]
 }
 
-/// The last word on a trial of networks.
+/// Summary of a trial of networks.
 const SUMMARY: &str = r#"{"parameters":1000,"inputs":1,"hidden":8,"steps":196,"n0":null,"epochs":10,"best_val_epoch":null,"best_val_accuracy":null,"device":"cpu","kernel":"avx2","wall_s":1.0}"#;
