@@ -1,5 +1,5 @@
 //! A made-up workload with three fields, whose trials brew coffee. Testing the engine with it shows
-//! that the engine knows nothing about networks.
+//! that the engine knows nothing about what is trained.
 
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::{MetricName, WorkloadName};
