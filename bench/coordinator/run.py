@@ -35,7 +35,7 @@ FEW = {"hyperqueue": 10_000, "optuna": 2_000}
 def build():
     """The programs, built if they are not, by the profile RHEO_PROFILE or for releases: their paths by name."""
     profile = os.environ.get("RHEO_PROFILE", "release")
-    features = os.environ.get("FEATURES", "rheo-coordinator/s3")
+    features = os.environ.get("FEATURES", "rheo-coordinator/s3,rheo-coordinator/jemalloc")
     command = ["cargo", "build", "--locked", "--quiet", "--profile", profile, "--message-format", "json"]
     command += ["--package", "rheo-coordinator", "--package", "rheo-load", "--features", features]
     out = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)

@@ -41,7 +41,7 @@ fn oddities(bench: &TestBench) -> Vec<(&'static str, &'static str)> {
         ("/dev/zero", "it is a device, not a file"),
         ("link", "it is a device, not a file"),
         ("directory", "it is a directory"),
-        ("sparse", "it holds more than `"),
+        ("sparse", "it has more than `"),
     ]
 }
 
@@ -131,7 +131,7 @@ fn a_sweep_file_and_a_query_may_come_through_a_pipe() {
     let said = bash(&bench, &format!("echo '{sql}' | '{rheo}' query - -o csv")).expect(0);
     assert_eq!(said.out, "one\n1\n");
     let said = bash(&bench, &format!("'{rheo}' query - </dev/zero")).expect(2);
-    assert!(said.err.contains("it holds more than `262144` bytes"), "{}", said.err);
+    assert!(said.err.contains("it has more than `262144` bytes"), "{}", said.err);
 }
 
 fn bash(bench: &TestBench, script: &str) -> ProgramOutput {

@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 /// has none, because every commit would build the program anew.
 const COMMIT: Option<&str> = option_env!("RHEO_COMMIT");
 
-/// The version, the commit, and the kinds of object storage that were built in.
+/// The version, the commit, and the optional parts that were built in.
 pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
     let features = [
         ("s3", cfg!(feature = "s3")),
         ("gcs", cfg!(feature = "gcs")),
         ("azure", cfg!(feature = "azure")),
+        ("jemalloc", cfg!(feature = "jemalloc")),
     ];
     let chosen = features.iter().filter(|(_, is_chosen)| *is_chosen).map(|(name, _)| *name);
     let chosen: Vec<&str> = chosen.collect();
