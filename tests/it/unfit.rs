@@ -156,7 +156,7 @@ fn u42_a_worker_whose_disk_fills_up_gives_its_trials_back_and_leaves_after_three
     assert_eq!(bench.number("select count(*) from attempts where outcome <> 'unfit'"), 0);
     assert!(bench.number("select count(*) from attempts where commits > 0") > 0);
     let told = bench.run(&["status"]).expect(0);
-    assert!(told.err.contains(", left: commits cannot be kept"), "{}", told.err);
+    assert!(told.err.contains(", left: commits cannot be stored"), "{}", told.err);
     let _fit = RunningProgram::start(worker(&bench, "b", &[]));
     bench.run(&["wait", "hole"]).expect(0);
     assert_eq!(bench.number("select count(*) from attempts where outcome = 'completed'"), 6);
