@@ -133,13 +133,14 @@ fn workers_that_are_told_to_go_are_replaced_while_a_run_lasts() {
 fn a_coordinator_that_was_frozen_takes_no_trial_from_anybody() {
     let bench = TestBench::default();
     let file = bench.file("long.yaml", LONG);
-    let serve = RunningProgram::start(bench.rheo(&["serve", "--lease", "1"]));
+    // Long enough for workers on a busy machine to renew in time.
+    let serve = RunningProgram::start(bench.rheo(&["serve", "--lease", "3"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     bench.run(&["submit", file]).expect(0);
     let worker = RunningProgram::start(bench.worker(&["--slots", "2"]));
     wait_for_commits(&bench, 2);
     serve.signal(Signal::STOP);
-    outlast(Duration::from_secs(3));
+    outlast(Duration::from_secs(7));
     serve.signal(Signal::CONT);
     bench.run(&["wait", "long"]).expect(0);
     worker.end().expect(0);
