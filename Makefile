@@ -37,7 +37,7 @@ test-dist: wheel ## Try what is installed: its size, the prefix, the wheels in a
 	tests/dist.sh "$(target)/dist" "$(target)/wheels"
 
 demo: libtorch ## Train the three kinds of networks on two workers and look at the results
-	@[ -x "$(target)/demo/rheo" ] || echo "Building rheo and rheo-worker from about 420 packages: about 8 minutes on two cores, and only this time."
+	@[ -x "$(target)/demo/rheo" ] || echo "Building rheo and rheo-worker from about 420 packages: 13 minutes of processor time, 7 to 13 minutes on two cores, and only this once."
 	cargo build --locked --profile demo --bin rheo --bin rheo-worker
 	"$(target)/demo/rheo" run sweeps/demo.yaml --workers 2
 
