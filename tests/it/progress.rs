@@ -70,7 +70,12 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 fn left(bench: &TestBench) -> Option<f64> {
-    let status = bench.run(&["status", "--output", "json"]).expect(0).json();
+    let status = bench.run(&["status", "--output", "json"]);
+    // The coordinator may not listen yet, or no longer.
+    if status.code() == 3 {
+        return None;
+    }
+    let status = status.expect(0).json();
     status["sweeps"][0]["left"]["likely_s"].as_f64()
 }
 
