@@ -301,7 +301,7 @@ fn what_slurm_refuses_is_told_before_anything_is_submitted() {
     });
     assert!(site.jobs_ever() <= 2, "{} jobs", site.jobs_ever());
     let log = site.log_of_pilots();
-    assert!(log.contains("ask for more walltime"), "{log}");
+    assert!(log.contains("request more walltime"), "{log}");
 }
 
 #[test]
