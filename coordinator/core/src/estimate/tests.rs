@@ -18,7 +18,7 @@ struct Simulation {
 
 /// An estimate at one moment, and the truth.
 #[derive(Debug)]
-struct Told {
+struct ReportedEstimate {
     /// The completed share of the work since this start.
     share: f64,
     estimate: Option<Estimate>,
@@ -43,7 +43,7 @@ impl Simulation {
     }
 
     /// Runs to the end, or until `stop` of the work since this start is done; checkpoints are kept.
-    fn run(&mut self, stop: f64) -> Vec<Told> {
+    fn run(&mut self, stop: f64) -> Vec<ReportedEstimate> {
         let mut meter = SpeedMeter::default();
         let mut running: Vec<usize> = Vec::new();
         let (before, mut tries) = (self.left(), self.done.clone());
@@ -69,7 +69,11 @@ impl Simulation {
                 let end = self.now;
                 let told = told.into_iter();
                 return told
-                    .map(|(share, estimate, at)| Told { share, estimate, left: end - at })
+                    .map(|(share, estimate, at)| ReportedEstimate {
+                        share,
+                        estimate,
+                        left: end - at,
+                    })
                     .collect();
             }
             let remaining = self.remaining(&running);
@@ -111,7 +115,7 @@ impl Simulation {
 /// Checks that the middle is within a factor of two once a tenth is done, or off by less than a
 /// trial: the length of the last one is unknown.
 #[track_caller]
-fn assert_good(told: &[Told], trial: f64) {
+fn assert_good(told: &[ReportedEstimate], trial: f64) {
     let whole = told.first().map_or(0.0, |told| told.left);
     for told in told.iter().filter(|told| told.share >= 0.1) {
         let likely = told.estimate.expect("enough is known").likely.as_secs_f64();
@@ -219,14 +223,14 @@ fn cheap_trials_give_no_estimate_while_many_of_another_kind_remain() {
     // The kinds come one after another, and the last one takes eight times as long.
     let values = [[0; 4], [1; 4], [2; 4]].concat();
     let told = of_values(&[3.0, 4.0, 24.0], values, 2).run(1.0);
-    for Told { estimate, left, .. } in &told {
+    for ReportedEstimate { estimate, left, .. } in &told {
         let Some(estimate) = estimate else { continue };
         let high = estimate.high.as_secs_f64();
         assert!(high >= 0.9 * left, "{estimate:?}, and {left} s were left");
     }
     // The end is known as soon as the last kind is measured.
     let late = told.iter().filter(|told| told.left < 36.0 && told.left > 1.0);
-    for Told { estimate, left, .. } in late {
+    for ReportedEstimate { estimate, left, .. } in late {
         let likely = estimate.expect("all kinds are known").likely.as_secs_f64();
         assert!((0.5..=2.0).contains(&(likely / left)), "{likely}, and {left} s were left");
     }
@@ -238,7 +242,7 @@ fn queued_trials_are_weighed_by_their_value() {
     let values = [vec![0, 1], vec![0; 20], vec![1; 20]].concat();
     let told = of_values(&[4.0, 40.0], values, 1).run(1.0);
     // Both are known from a twentieth of the work on.
-    for Told { share, estimate, left } in told.iter().filter(|told| told.share > 0.06) {
+    for ReportedEstimate { share, estimate, left } in told.iter().filter(|told| told.share > 0.06) {
         let likely = estimate.expect("both are known").likely.as_secs_f64();
         assert!((likely - left).abs() <= 0.1 * left + 4.0, "{share}: {likely}, not {left}");
     }
@@ -277,7 +281,7 @@ proptest! {
             values.sort_unstable();
         }
         let longest = lengths.iter().copied().fold(0.0, f64::max);
-        for Told { share, estimate, left } in of_values(&lengths, values, slots).run(1.0) {
+        for ReportedEstimate { share, estimate, left } in of_values(&lengths, values, slots).run(1.0) {
             let Some(Estimate { low, high, .. }) = estimate.filter(|_| share >= 0.1) else { continue };
             // Reports and ends come at whole seconds.
             let near = longest + 0.1 * left;
@@ -297,7 +301,7 @@ proptest! {
         let values: Vec<u8> = (0..rounds).flat_map(|_| 0..kinds).collect();
         let longest = lengths.iter().copied().fold(0.0, f64::max);
         let one_round = 1.0 / rounds as f64 * (1.0 + slots as f64);
-        for Told { share, estimate, left } in of_values(&lengths, values, slots).run(1.0) {
+        for ReportedEstimate { share, estimate, left } in of_values(&lengths, values, slots).run(1.0) {
             if share < one_round.min(0.8) {
                 continue;
             }
