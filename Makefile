@@ -4,12 +4,13 @@
 export RHEO_CACHE ?= $(HOME)/.cache/rheobase
 export PATH := $(RHEO_CACHE)/tools/bin:$(PATH)
 
-# What is built beside the defaults, the same everywhere, so that nothing is built twice; a plain `cargo build` does without.
+# Features beside the defaults, the same for checks, tests and benchmarks, so that nothing is built twice; `make demo` and a plain `cargo build` do without.
 FEATURES ?= rheo-coordinator/s3,rheo-coordinator/jemalloc
 with := --features "$(FEATURES)"
 
 PREFIX ?= $(HOME)/.local
 target = $(or $(CARGO_TARGET_DIR),target)
+programs = --bin rheo --bin rheo-worker
 
 .PHONY: help libtorch install uninstall wheel test-dist demo test test-slurm test-kubernetes check bench bench-sweep bench-coordinator test-core e2e bless pictures
 
@@ -20,7 +21,7 @@ libtorch: ## Put libtorch at .libtorch, or check the one in LIBTORCH
 	@deploy/libtorch.sh
 
 # What is installed says which commit it was built from.
-dist = RHEO_COMMIT="$$(git describe --always --dirty --abbrev=12)" cargo build --locked --profile dist --bins $(with)
+dist = RHEO_COMMIT="$$(git describe --always --dirty --abbrev=12)" cargo build --locked --profile dist $(programs) $(with)
 
 install: libtorch ## Install the programs and the libraries they need below PREFIX (~/.local)
 	$(dist)
@@ -38,7 +39,7 @@ test-dist: wheel ## Try what is installed: its size, the prefix, the wheels in a
 
 demo: libtorch ## Train the three kinds of networks on two workers and look at the results
 	@[ -x "$(target)/demo/rheo" ] || echo "Building rheo and rheo-worker from about 420 packages: 13 minutes of processor time, 7 to 13 minutes on two cores, and only this once."
-	cargo build --locked --profile demo --bin rheo --bin rheo-worker
+	cargo build --locked --profile demo $(programs)
 	"$(target)/demo/rheo" run sweeps/demo.yaml --workers 2
 
 test: libtorch ## Run every test
@@ -98,4 +99,4 @@ bless: libtorch ## Accept what generated files and snapshots say now
 pictures: libtorch ## Draw the pictures of README and docs from a real run
 	deploy/tools.sh python
 	cargo build --locked --quiet --bins $(with)
-	docs/pictures.sh target/debug
+	docs/pictures.sh "$(target)/debug"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the programs and the libraries they need:
 #
-#   deploy/install.sh target/release ~/.local
+#   deploy/install.sh target/dist ~/.local
 #
 #   PREFIX/bin/rheo, PREFIX/bin/rheo-worker    the programs
 #   PREFIX/lib/rheobase/*.so*                  libtorch, which the worker finds by its own place
@@ -24,7 +24,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 libtorch=${LIBTORCH:-$root/.libtorch}
 
 for program in rheo rheo-worker; do
-    [ -x "$programs/$program" ] || fail "there is no $programs/$program" "cargo build --release --bins builds it"
+    [ -x "$programs/$program" ] || fail "there is no $programs/$program" "make install builds it"
 done
 [ -e "$libtorch/lib/libtorch_cpu.so" ] || fail "there is no libtorch at $libtorch" "make libtorch puts it there"
 

@@ -10,7 +10,9 @@ programs and libraries ask for.
 
 import base64
 import hashlib
+import os
 import pathlib
+import platform
 import re
 import subprocess
 import sys
@@ -31,9 +33,10 @@ def fail(text, remedy):
 
 def libraries():
     """The libraries of libtorch. A wheel holds no links, and the programs ask for none of their names."""
-    found = sorted(path for path in (ROOT / ".libtorch/lib").glob("*.so*") if not path.is_symlink())
+    libtorch = pathlib.Path(os.environ.get("LIBTORCH") or ROOT / ".libtorch")
+    found = sorted(path for path in (libtorch / "lib").glob("*.so*") if not path.is_symlink())
     if not found:
-        fail(f"there is no libtorch at {ROOT / '.libtorch'}", "make libtorch puts it there")
+        fail(f"there is no libtorch at {libtorch}", "make libtorch puts it there")
     return found
 
 
@@ -44,8 +47,7 @@ def tag(files):
         out = subprocess.run(["objdump", "-T", file], check=True, capture_output=True, text=True).stdout
         versions |= {tuple(map(int, found)) for found in re.findall(r"GLIBC_(\d+)\.(\d+)", out)}
     major, minor = max(versions)
-    machine = subprocess.run(["uname", "-m"], check=True, capture_output=True, text=True).stdout.strip()
-    return f"py3-none-manylinux_{major}_{minor}_{machine}"
+    return f"py3-none-manylinux_{major}_{minor}_{platform.machine()}"
 
 
 class Wheel:

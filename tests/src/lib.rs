@@ -203,7 +203,7 @@ impl RunningProgram {
         send(self.pid(), signal);
     }
 
-    /// Whether it is still running.
+    /// Whether the program is still running.
     pub fn is_running(&mut self) -> bool {
         self.0.as_mut().unwrap().try_wait().unwrap().is_none()
     }

@@ -157,20 +157,20 @@ fn no_modules_name_each_other_in_a_circle() {
 
 #[test]
 fn types_have_names_that_say_their_noun_once_in_a_crate() {
+    let all = files(&["rs"]);
+    let is_test = |path: &Path| {
+        path.components()
+            .any(|part| Path::new(&part).file_stem().is_some_and(|stem| stem == "tests"))
+    };
     let mut mistakes = Vec::new();
     for package in packages() {
-        let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap());
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap());
         let sources = manifest.parent().unwrap().join("src");
-        let is_test = |path: &PathBuf| {
-            path.components().any(|part| part.as_os_str() == "tests")
-                || path.file_stem().is_some_and(|stem| stem == "tests")
-        };
-        let files = files(&["rs"]).into_iter().filter(|path| path.starts_with(&sources));
-        let files: Vec<(PathBuf, String)> = files
-            .filter(|path| !is_test(&path.strip_prefix(&sources).unwrap().to_owned()))
-            .map(|path| (PathBuf::from(name(&path)), fs::read_to_string(&path).unwrap()))
-            .collect();
-        mistakes.extend(type_names::mistakes(&files));
+        let ours = all
+            .iter()
+            .filter(|path| path.strip_prefix(&sources).is_ok_and(|inside| !is_test(inside)));
+        let ours = ours.map(|path| (PathBuf::from(name(path)), fs::read_to_string(path).unwrap()));
+        mistakes.extend(type_names::mistakes(&ours.collect::<Vec<_>>()));
     }
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
 }

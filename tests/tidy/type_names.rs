@@ -21,7 +21,7 @@ const BARE: &[&str] = &[
 /// arguments of a command.
 const REPEATED: &[&str] = &["Error", "Args"];
 
-/// What is wrong with the names of the types in `files`, the sources of one crate, given as paths and texts.
+/// The mistakes in the names of the types in `files`, the sources of one crate, given as paths and texts.
 pub(crate) fn mistakes(files: &[(PathBuf, String)]) -> Vec<String> {
     let mut mistakes = Vec::new();
     let mut public: BTreeMap<String, Vec<&Path>> = BTreeMap::new();

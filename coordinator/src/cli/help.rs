@@ -11,7 +11,7 @@ const SHORT: usize = 58;
 /// Options that every command takes.
 const GLOBAL: [&str; 4] = ["server", "state", "output", "version"];
 
-/// Where `-h` of a command points to.
+/// The last line of the `-h` of a command.
 const MORE: &str = "Options of every command (--state, --server, --output): `rheo --help`";
 
 /// Examples of commands, by the words of the command. The tests run each of them.

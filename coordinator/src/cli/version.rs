@@ -2,10 +2,6 @@
 
 use std::sync::LazyLock;
 
-/// The commit that the program was built from. `make install` and `make wheel` set it; a build for development
-/// has none, because every commit would build the program anew.
-const COMMIT: Option<&str> = option_env!("RHEO_COMMIT");
-
 /// The version, the commit, and the optional parts that were built in.
 pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
     let features = [
@@ -17,6 +13,8 @@ pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
     let chosen = features.iter().filter(|(_, is_chosen)| *is_chosen).map(|(name, _)| *name);
     let chosen: Vec<&str> = chosen.collect();
     let features = if chosen.is_empty() { "none".to_owned() } else { chosen.join(", ") };
-    let commit = COMMIT.unwrap_or("not recorded");
+    // `make install` and `make wheel` set it. A build for development has none, because every commit would
+    // build the program anew.
+    let commit = option_env!("RHEO_COMMIT").unwrap_or("not recorded");
     format!("{} (commit {commit}; features: {features})", env!("CARGO_PKG_VERSION"))
 });

@@ -120,7 +120,7 @@ pub struct Pilot {
     pub phase: PilotPhase,
     /// The time since which it is in this phase.
     pub since: Timestamp,
-    /// Whether it is being removed.
+    /// Whether the pilot is being removed.
     pub removing: bool,
     /// The number of its workers that joined since it was last queued.
     pub joined: u32,

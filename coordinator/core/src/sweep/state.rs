@@ -154,7 +154,7 @@ pub(crate) struct NewestAttempt {
 }
 
 impl Trial {
-    /// Whether it was deferred and never leased.
+    /// Whether the trial was deferred and never leased.
     pub fn is_deferred(&self) -> bool {
         self.attempt == 0 && self.lease.is_none()
     }
