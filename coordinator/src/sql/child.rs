@@ -65,10 +65,20 @@ fn serve_request(scratch: Option<PathBuf>) -> ExitCode {
     std::thread::spawn(move || end_with_coordinator(input, own.as_deref()));
     let planner = std::thread::Builder::new().name("planner".to_owned()).stack_size(PLANNER_STACK);
     let answered = planner.spawn(move || run_query(&request, rows, scratch.as_deref()));
-    match answered.map(std::thread::JoinHandle::join) {
-        Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    }
+    let answer = match answered {
+        Ok(planner) => planner.join(),
+        Err(error) => Ok(write_frame(&Frame::Problem(stack_error(&error)))),
+    };
+    if matches!(answer, Ok(Ok(()))) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Describes that the planner cannot be started, which is due to a limit on address space.
+fn stack_error(error: &io::Error) -> QueryError {
+    let needed = PLANNER_STACK >> 20;
+    let text = format!(
+        "a query needs a thread with a stack of `{needed}` MiB, which cannot be started ({error}): raise the limit on address space (`ulimit -v`)"
+    );
+    QueryError { kind: QueryErrorKind::Failed, text, damaged: None }
 }
 
 /// Makes this process the first to lose scarce processors and memory.
