@@ -33,13 +33,29 @@ impl<T> ChunkedMap<T> {
         Some(removed)
     }
 
-    /// Returns the value of `index` for modification; inserts the default if there is none.
-    pub(crate) fn entry(&mut self, index: u64) -> &mut T
-    where
-        T: Default,
-    {
+    /// Returns the value of `index` for modification.
+    pub(crate) fn get_mut(&mut self, index: u64) -> Option<&mut T> {
+        let value = self.entries.get_mut(&index)?;
         self.changed.insert(index / CHUNK_INDICES);
-        self.entries.entry(index).or_default()
+        Some(value)
+    }
+
+    /// Returns the value of `index` for modification; inserts that of `make` if there is none.
+    pub(crate) fn get_or_insert_with(&mut self, index: u64, make: impl FnOnce() -> T) -> &mut T {
+        self.changed.insert(index / CHUNK_INDICES);
+        self.entries.entry(index).or_insert_with(make)
+    }
+
+    /// Changes every value that is `wanted`.
+    pub(crate) fn change_each(
+        &mut self,
+        wanted: impl Fn(&T) -> bool,
+        mut change: impl FnMut(u64, &mut T),
+    ) {
+        for (index, value) in self.entries.iter_mut().filter(|(_, value)| wanted(value)) {
+            self.changed.insert(index / CHUNK_INDICES);
+            change(*index, value);
+        }
     }
 
     /// Returns the numbers of the changed chunks.
@@ -113,8 +129,13 @@ mod tests {
         assert_eq!(map.remove(5), None);
         assert!(changed(&map).is_empty());
         assert_eq!(map.remove(3 * CHUNK_INDICES), Some('a'));
-        *map.entry(2 * CHUNK_INDICES) = 'b';
+        *map.get_or_insert_with(2 * CHUNK_INDICES, || 'a') = 'b';
         assert_eq!(changed(&map), [2, 3]);
+        map.mark_stored();
+        assert_eq!(map.get_mut(5), None);
+        map.change_each(|value| *value == 'b', |_, value| *value = 'c');
+        assert_eq!(changed(&map), [2]);
+        assert_eq!(map.chunk(2), [(2 * CHUNK_INDICES, &'c')]);
         assert_eq!(map.chunk(3), []);
     }
 }

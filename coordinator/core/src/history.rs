@@ -136,7 +136,7 @@ impl History {
     /// Records the value of the objective of `trial` after `epoch`. Repeated or late epochs and
     /// values that are not finite are ignored.
     pub fn record_report(&mut self, trial: u64, epoch: u32, value: f64) {
-        let reports = &mut self.trials.entry(trial).reports;
+        let reports = &mut self.trials.get_or_insert_with(trial, TrialHistory::default).reports;
         if value.is_finite() && reports.last().is_none_or(|(last, _)| *last < epoch) {
             reports.push((epoch, value));
         }
@@ -150,7 +150,7 @@ impl History {
     /// Records the end of `trial`, or forgets it if ended trials are not kept.
     pub fn record_end(&mut self, trial: u64, ending: TrialEnding) {
         if self.keeps.reports {
-            self.trials.entry(trial).ending = Some(ending);
+            self.trials.get_or_insert_with(trial, TrialHistory::default).ending = Some(ending);
         } else {
             self.trials.remove(trial);
         }

@@ -46,7 +46,7 @@ use crate::journal::{
 };
 
 /// The version of the layout above.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The default size of the cache, in bytes.
 pub const DEFAULT_CACHE_BYTES: usize = 64 << 20;

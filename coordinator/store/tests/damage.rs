@@ -146,7 +146,7 @@ fn a_journal_of_another_format_is_refused_with_advice() {
     for (format, expected) in [
         (1, "begin a new state directory"),
         (2, "begin a new state directory"),
-        (99, "reads up to format 3"),
+        (99, "reads up to format 4"),
     ] {
         let database = redb::Database::open(&path).unwrap();
         let transaction = database.begin_write().unwrap();

@@ -10,7 +10,7 @@ use super::worker::{Departure, Worker};
 use crate::fleet;
 use crate::id::{AttemptId, RequestId, SweepName, WorkerId};
 use crate::needs::UnmetNeed;
-use crate::sweep::{AttemptEnded, Lease, PlannedSweep, Sweep, SweepSubmitted, TrialLeased};
+use crate::sweep::{AttemptEnded, Lease, PlannedSweep, Sweep, SweepSubmitted, Trial, TrialLeased};
 use crate::time::Timestamp;
 
 impl State {
@@ -73,10 +73,12 @@ impl State {
         self.incarnations.insert(started.incarnation);
         self.sweeps.values_mut().for_each(Sweep::ensure_ranked);
         for sweep in self.sweeps.values_mut() {
-            for lease in sweep.live.values_mut().filter_map(|trial| trial.lease.as_mut()) {
-                lease.until = lease.until.max(started.leases_until);
-                sweep.stored.0 = false;
-            }
+            let leased = |trial: &Trial| trial.lease.is_some();
+            sweep.live.change_each(leased, |_, trial| {
+                if let Some(lease) = &mut trial.lease {
+                    lease.until = lease.until.max(started.leases_until);
+                }
+            });
         }
     }
 
@@ -165,8 +167,7 @@ impl State {
 
     fn lease_mut(&mut self, attempt: &AttemptId) -> Option<&mut Lease> {
         let sweep = self.sweeps.get_mut(&attempt.trial.sweep)?;
-        sweep.stored.0 = false;
-        let trial = sweep.live.get_mut(&attempt.trial.index)?;
+        let trial = sweep.live.get_mut(attempt.trial.index)?;
         (trial.attempt == attempt.number).then_some(trial.lease.as_mut()).flatten()
     }
 }

@@ -2,9 +2,8 @@
 //! written only after they change.
 //!
 //! The root holds everything that is bounded by the numbers of workers, fleets and sweeps. Each
-//! sweep has one chunk with its running trials, and chunks by index for everything that grows with
-//! its trials. The cost of a snapshot therefore depends on the changes since the last one, not on
-//! the number of ended trials.
+//! sweep has one chunk, and chunks by index for everything that grows with its trials. The cost of a
+//! snapshot therefore depends on the changes since the last one, not on the number of trials.
 //!
 //! A state tracks which chunks differ from the journal ([`State::visit_changes`]) until they are
 //! stored ([`State::mark_stored`]). Chunks are keyed by the serial of a sweep, not by its name, so
@@ -37,8 +36,10 @@ pub struct ChunkKey {
 /// The kind of contents of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChunkKind {
-    /// The sweep itself, with its running and waiting trials.
+    /// The sweep itself.
     Sweep,
+    /// Running and waiting trials.
+    Live,
     /// Ended trials.
     Ended,
     /// Ended trials that can be retried, with the data for their next attempt.
@@ -51,8 +52,8 @@ pub enum ChunkKind {
 
 impl ChunkKind {
     /// Every kind; the position of a kind is its stored code.
-    const ALL: [Self; 5] =
-        [Self::Sweep, Self::Ended, Self::Parked, Self::Suggestions, Self::Reports];
+    const ALL: [Self; 6] =
+        [Self::Sweep, Self::Live, Self::Ended, Self::Parked, Self::Suggestions, Self::Reports];
 
     /// Returns the stored code.
     pub fn code(self) -> u8 {
@@ -73,8 +74,8 @@ pub enum Chunk<'s> {
     Sweep(&'s Sweep),
     /// Ended trials by index.
     Ended(Vec<(u64, &'s EndedTrial)>),
-    /// Parked trials by index.
-    Parked(Vec<(u64, &'s Trial)>),
+    /// Running, waiting or parked trials by index.
+    Trials(Vec<(u64, &'s Trial)>),
     /// Suggestions in order.
     Suggestions(&'s [Suggestion]),
     /// Reports of trials by index.
@@ -86,6 +87,8 @@ pub enum Chunk<'s> {
 pub enum StoredChunk {
     /// A sweep.
     Sweep(Box<Sweep>),
+    /// Running and waiting trials by index.
+    Live(Vec<(u64, Trial)>),
     /// Ended trials by index.
     Ended(Vec<(u64, EndedTrial)>),
     /// Parked trials by index.
@@ -103,6 +106,7 @@ impl<'de> DeserializeSeed<'de> for ChunkKind {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<StoredChunk, D::Error> {
         Ok(match self {
             Self::Sweep => StoredChunk::Sweep(Deserialize::deserialize(deserializer)?),
+            Self::Live => StoredChunk::Live(Deserialize::deserialize(deserializer)?),
             Self::Ended => StoredChunk::Ended(Deserialize::deserialize(deserializer)?),
             Self::Parked => StoredChunk::Parked(Deserialize::deserialize(deserializer)?),
             Self::Suggestions => StoredChunk::Suggestions(Deserialize::deserialize(deserializer)?),
@@ -166,6 +170,7 @@ impl State {
         self.stored.0.deleted.clear();
         for sweep in self.sweeps.values_mut() {
             sweep.stored.0 = true;
+            sweep.live.mark_stored();
             sweep.done.mark_stored();
             sweep.parked.mark_stored();
             sweep.history.mark_stored();
@@ -179,11 +184,14 @@ impl Sweep {
         if !self.stored.0 {
             visit(key(ChunkKind::Sweep, 0), Some(Chunk::Sweep(self)))?;
         }
+        for (number, entries) in changed_chunks(&self.live) {
+            visit(key(ChunkKind::Live, number), entries.map(Chunk::Trials))?;
+        }
         for (number, entries) in changed_chunks(&self.done) {
             visit(key(ChunkKind::Ended, number), entries.map(Chunk::Ended))?;
         }
         for (number, entries) in changed_chunks(&self.parked) {
-            visit(key(ChunkKind::Parked, number), entries.map(Chunk::Parked))?;
+            visit(key(ChunkKind::Parked, number), entries.map(Chunk::Trials))?;
         }
         for (number, suggestions) in self.history.changed_suggestions() {
             let chunk = Chunk::Suggestions(suggestions);
@@ -199,6 +207,7 @@ impl Sweep {
     fn restore(&mut self, number: u64, chunk: StoredChunk) -> bool {
         match chunk {
             StoredChunk::Sweep(_) => return false,
+            StoredChunk::Live(entries) => self.live.restore(entries),
             StoredChunk::Ended(entries) => self.done.restore(entries),
             StoredChunk::Parked(entries) => self.parked.restore(entries),
             StoredChunk::Suggestions(suggestions) => {

@@ -21,19 +21,18 @@ impl Sweep {
     pub(crate) fn on_resumed(&mut self, resumed: &SweepResumed) {
         self.paused = false;
         self.closed = None;
-        for trial in self.live.values_mut() {
-            trial.stop = trial.stop.filter(|reason| *reason != StopReason::Cancelled);
-        }
+        self.live.change_each(
+            |trial| trial.stop == Some(StopReason::Cancelled),
+            |_, trial| trial.stop = None,
+        );
         self.reopen(&resumed.reopened, resumed.at);
     }
 
     pub(crate) fn on_closed(&mut self, reason: SweepEndReason) {
         self.closed = Some(reason);
         if reason.stops_running_trials() {
-            let started = self.live.values_mut().filter(|trial| !trial.is_deferred());
-            for trial in started {
-                trial.stop = Some(StopReason::Cancelled);
-            }
+            let started = |trial: &Trial| !trial.is_deferred();
+            self.live.change_each(started, |_, trial| trial.stop = Some(StopReason::Cancelled));
         }
     }
 
@@ -71,7 +70,7 @@ impl Sweep {
         let stopped = self.closed.is_some_and(SweepEndReason::stops_running_trials);
         for RestartedTrial { index, .. } in trials {
             let done = self.forget_end(*index);
-            let known = self.live.remove(index).or_else(|| self.parked.remove(*index));
+            let known = self.live.remove(*index).or_else(|| self.parked.remove(*index));
             let known = known.map(|t| (t.started, t.attempt, t.sequence, t.incarnation));
             let ended = done.map(|d| (d.started, d.attempt, d.sequence, d.incarnation));
             let Some((started, attempt, sequence, incarnation)) = known.or(ended) else { continue };
@@ -89,7 +88,7 @@ impl Sweep {
         if let Some(suggestion) = suggestion {
             self.history.record_suggestion(suggestion);
         }
-        self.live.entry(trial.index).or_insert_with(|| Trial::new(*at));
+        self.live.get_or_insert_with(trial.index, || Trial::new(*at));
     }
 
     pub(crate) fn on_leased(&mut self, leased: &TrialLeased, incarnation: Option<u32>) {
@@ -99,7 +98,7 @@ impl Sweep {
             self.history.record_suggestion(suggestion);
         }
         let planned = self.trial(index).ok();
-        let trial = self.live.entry(index).or_insert_with(|| Trial::new(leased.at));
+        let trial = self.live.get_or_insert_with(index, || Trial::new(leased.at));
         trial.planned = SkipEq(planned);
         if trial.attempt == 0 {
             trial.started = leased.at;
@@ -125,19 +124,19 @@ impl Sweep {
                 self.history.record_report(index, report.epoch, *value);
             }
         }
-        if let Some(trial) = self.live.get_mut(&index) {
+        if let Some(trial) = self.live.get_mut(index) {
             trial.on_committed(committed);
         }
     }
 
     pub(crate) fn on_stop_requested(&mut self, stop: &StopRequested) {
-        if let Some(trial) = self.live.get_mut(&stop.trial.index) {
+        if let Some(trial) = self.live.get_mut(stop.trial.index) {
             trial.stop = trial.stop.or(Some(stop.reason));
         }
     }
 
     pub(crate) fn on_attempt_ended(&mut self, ended: &AttemptEnded) {
-        let Some(trial) = self.live.get_mut(&ended.attempt.trial.index) else { return };
+        let Some(trial) = self.live.get_mut(ended.attempt.trial.index) else { return };
         trial.lease = None;
         trial.sequence = ended.sequence;
         trial.not_before = ended.not_before;
@@ -158,7 +157,7 @@ impl Sweep {
         let index = ended.trial.index;
         // A trial with an invalid configuration ends without a lease.
         self.next = self.next.max(index + 1);
-        let mut trial = self.live.remove(&index).unwrap_or_else(|| Trial::new(at));
+        let mut trial = self.live.remove(index).unwrap_or_else(|| Trial::new(at));
         if ended.dropped.is_some() {
             trial.checkpoint = None;
         }

@@ -43,7 +43,8 @@ pub struct Sweep {
     /// The lowest index that never started.
     pub next: u64,
     /// Trials that run or wait for another attempt.
-    pub live: BTreeMap<u64, Trial>,
+    #[serde(skip)]
+    pub live: ChunkedMap<Trial>,
     /// Failed and cancelled trials, which can be retried.
     #[serde(skip)]
     pub parked: ChunkedMap<Trial>,
@@ -174,7 +175,7 @@ impl Sweep {
             closed: None,
             ended: None,
             next: 0,
-            live: BTreeMap::new(),
+            live: ChunkedMap::default(),
             parked: ChunkedMap::default(),
             done: ChunkedMap::default(),
             outcomes: BTreeMap::new(),
@@ -208,16 +209,11 @@ impl Sweep {
 
     /// Resolves the leased trials of a loaded sweep.
     pub(crate) fn ensure_resolved(&mut self) {
-        let unresolved =
-            |(_, trial): &(&u64, &Trial)| trial.lease.is_some() && trial.planned.0.is_none();
-        let indices: Vec<u64> =
-            self.live.iter().filter(unresolved).map(|(index, _)| *index).collect();
-        for index in indices {
-            let planned = self.planned.trial(&self.history, index).ok();
-            if let Some(trial) = self.live.get_mut(&index) {
-                trial.planned = SkipEq(planned);
-            }
-        }
+        let Self { planned, history, live, .. } = self;
+        live.change_each(
+            |trial| trial.lease.is_some() && trial.planned.0.is_none(),
+            |index, trial| trial.planned = SkipEq(planned.trial(history, index).ok()),
+        );
     }
 
     /// Returns the newest attempt of trial `index`, if there was any.

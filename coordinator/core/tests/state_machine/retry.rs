@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rheo_core::machine::{Command, KEPT_FOR_OTHERS};
-use rheo_core::sweep::Sweep;
+use rheo_core::sweep::Trial;
 use rheo_core::time::Timestamp;
 
 use crate::world::*;
@@ -84,9 +84,8 @@ fn an_end_that_says_nothing_of_the_worker_keeps_nothing_from_it() {
 
 #[test]
 fn a_state_of_an_older_version_keeps_no_retry() {
-    let mut sweep = serde_json::to_value(failed(5).sweep()).unwrap();
-    let trial = &mut sweep["live"]["0"];
+    let mut trial = serde_json::to_value(&failed(5).sweep().live[&0]).unwrap();
     assert!(trial.as_object_mut().unwrap().remove("failed_on").is_some());
-    let old: Sweep = serde_json::from_value(sweep).unwrap();
-    assert_eq!(old.live[&0].failed_on, None);
+    let old: Trial = serde_json::from_value(trial).unwrap();
+    assert_eq!(old.failed_on, None);
 }

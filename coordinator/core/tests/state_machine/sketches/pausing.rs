@@ -1,6 +1,6 @@
 //! A pruner verdict that pauses a trial. A pause is the end of an attempt that uses no budget, with
 //! a next attempt in the far future; the events for that exist. The verdict and an event that
-//! brings the next attempt forward are missing, so the test changes the state by hand.
+//! brings the next attempt forward are missing, so the test applies the end a second time.
 
 use rheo_core::id::TrialId;
 use rheo_core::machine::{Event, TrialStatus, TrialView};
@@ -19,7 +19,7 @@ fn a_paused_trial_keeps_its_rows_and_resumes_from_its_checkpoint() {
     let index = job.attempt.trial.index;
     let before = world.sweep().live[&index].clone();
     let lease = before.lease.clone().unwrap();
-    let pause = Event::AttemptEnded(AttemptEnded {
+    let pause = AttemptEnded {
         attempt: job.attempt.clone(),
         worker: lease.worker,
         since: lease.since,
@@ -32,8 +32,8 @@ fn a_paused_trial_keeps_its_rows_and_resumes_from_its_checkpoint() {
         discard_checkpoint: false,
         at: world.now,
         not_before: Timestamp(u64::MAX),
-    });
-    world.state.apply(&pause);
+    };
+    world.state.apply(&Event::AttemptEnded(pause.clone()));
     assert_eq!(world.state.defects(), [""; 0]);
 
     // Everything else completes, while the paused trial and its sweep wait.
@@ -45,8 +45,8 @@ fn a_paused_trial_keeps_its_rows_and_resumes_from_its_checkpoint() {
     assert_eq!(TrialView::of(world.sweep(), index).unwrap().status, TrialStatus::Waiting);
     assert!(world.sweep().ended.is_none());
 
-    let now = world.now;
-    world.state.sweeps.get_mut(&demo()).unwrap().live.get_mut(&index).unwrap().not_before = now;
+    let resume = AttemptEnded { not_before: world.now, ..pause };
+    world.state.apply(&Event::AttemptEnded(resume));
     assert_eq!(world.acquire(worker(0), 1), 1);
     let resumed = world.take(worker(0), 0).unwrap();
     assert_eq!(resumed.attempt.trial, TrialId::new(demo(), index));
