@@ -14,7 +14,7 @@ use rheo_core::id::StateId;
 use rheo_core::machine::{Caller, Command, Effect, Event, State, effects, execute};
 use rheo_core::schema::WorkloadRegistry;
 use rheo_core::time::{Clock, Timestamp};
-use rheo_store::{Journal, JournalEntry, RowBlob};
+use rheo_store::{Journal, JournalEntry, RowBlob, SnapshotStep};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -35,6 +35,14 @@ const MAX_BATCH: usize = 1024;
 
 /// The number of events between snapshots.
 const SNAPSHOT_EVERY: u64 = 20_000;
+
+/// The largest number of chunks in the first step of a snapshot. A step delays the commands that
+/// arrive meanwhile.
+const STEP_CHUNKS: usize = 1_000;
+
+/// The number of chunks by which each step of a snapshot exceeds the one before, so that it ends
+/// even if commands change many chunks between the steps.
+const STEP_GROWTH: usize = 50;
 
 /// A handle of the engine; cheap to clone.
 #[derive(Clone)]
@@ -110,6 +118,10 @@ struct Engine {
     state: State,
     position: u64,
     since_snapshot: u64,
+    /// The number of steps of an unfinished snapshot.
+    snapshot_steps: usize,
+    /// Whether the last snapshot has left no work.
+    is_tidy: bool,
     /// Whether the last write failed.
     is_degraded: bool,
     /// Limits the log of failed writes.
@@ -175,6 +187,8 @@ pub(crate) fn start(
         state: loaded.state,
         position: loaded.position,
         since_snapshot: loaded.replayed,
+        snapshot_steps: 0,
+        is_tidy: false,
         is_degraded: false,
         throttle: Throttle::default(),
         is_current: true,
@@ -211,15 +225,22 @@ impl Drop for AbortOnPanic {
 
 impl Engine {
     fn run(mut self, mut calls: mpsc::Receiver<EngineCall>) {
-        while let Some(first) = calls.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < MAX_BATCH {
-                match calls.try_recv() {
-                    Ok(call) => batch.push(call),
-                    Err(_) => break,
-                }
+        loop {
+            let mut batch = Vec::new();
+            if !self.has_snapshot_work() {
+                let Some(first) = calls.blocking_recv() else { return };
+                batch.push(first);
             }
-            self.process(batch);
+            while batch.len() < MAX_BATCH
+                && let Ok(call) = calls.try_recv()
+            {
+                batch.push(call);
+            }
+            if !batch.is_empty() {
+                self.process(batch);
+            }
+            // After the replies, which need not wait for the snapshot.
+            self.take_snapshot_step();
         }
     }
 
@@ -276,10 +297,6 @@ impl Engine {
                 Err(rejection) => project(&self.state, Err(rejection.into())),
             }
         }
-        // After the replies, which need not wait for the snapshot.
-        if !entries.is_empty() {
-            self.snapshot_if_due();
-        }
     }
 
     fn append(&mut self, entries: &[JournalEntry]) -> Result<(), rheo_store::Error> {
@@ -295,16 +312,32 @@ impl Engine {
         Ok(())
     }
 
-    fn snapshot_if_due(&mut self) {
-        if self.since_snapshot < SNAPSHOT_EVERY {
+    /// Whether a snapshot that was begun has further steps.
+    fn has_snapshot_work(&self) -> bool {
+        self.is_current && (self.snapshot_steps > 0 || !self.is_tidy)
+    }
+
+    /// Takes one step of a snapshot, if there is one to take.
+    fn take_snapshot_step(&mut self) {
+        let is_due = self.since_snapshot >= SNAPSHOT_EVERY;
+        if !self.is_current || (!is_due && self.is_tidy) {
             return;
         }
-        // Every event is durable already; a failed snapshot is retried later.
-        match self.journal.snapshot(self.position, &mut self.state) {
-            Ok(()) => self.since_snapshot = 0,
-            Err(error) => {
-                tracing::warn!(error = report(&error), "cannot write a snapshot of the state");
-            }
+        let limit = STEP_CHUNKS + self.snapshot_steps * STEP_GROWTH;
+        let taken = if is_due {
+            self.journal.snapshot_step(self.position, &mut self.state, limit).map(|step| {
+                let is_taken = step == SnapshotStep::Taken;
+                self.snapshot_steps = if is_taken { 0 } else { self.snapshot_steps + 1 };
+                self.is_tidy = !is_taken;
+                self.since_snapshot = if is_taken { 0 } else { self.since_snapshot };
+            })
+        } else {
+            self.journal.tidy_step(&mut self.state, limit).map(|is_tidy| self.is_tidy = is_tidy)
+        };
+        // Every event is durable already; a failed step is tried again after the next commands.
+        if let Err(error) = taken {
+            (self.snapshot_steps, self.is_tidy) = (0, true);
+            tracing::warn!(error = report(&error), "cannot write a snapshot of the state");
         }
     }
 

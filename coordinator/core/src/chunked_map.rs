@@ -75,8 +75,13 @@ impl<T> ChunkedMap<T> {
         self.entries.extend(entries);
     }
 
+    /// Records that chunk `number` is stored as it is now.
+    pub(crate) fn mark_stored(&mut self, number: u64) {
+        self.changed.remove(&number);
+    }
+
     /// Records that every chunk is stored as it is now.
-    pub(crate) fn mark_stored(&mut self) {
+    pub(crate) fn mark_all_stored(&mut self) {
         self.changed.clear();
     }
 }
@@ -124,14 +129,16 @@ mod tests {
         let changed = |map: &ChunkedMap<char>| map.changed().collect::<Vec<u64>>();
         assert_eq!(changed(&map), [0, 3]);
         assert_eq!(map.chunk(0), [(0, &'a'), (CHUNK_INDICES - 1, &'a')]);
-        map.mark_stored();
+        map.mark_stored(3);
+        assert_eq!(changed(&map), [0]);
+        map.mark_all_stored();
         assert!(changed(&map).is_empty());
         assert_eq!(map.remove(5), None);
         assert!(changed(&map).is_empty());
         assert_eq!(map.remove(3 * CHUNK_INDICES), Some('a'));
         *map.get_or_insert_with(2 * CHUNK_INDICES, || 'a') = 'b';
         assert_eq!(changed(&map), [2, 3]);
-        map.mark_stored();
+        map.mark_all_stored();
         assert_eq!(map.get_mut(5), None);
         map.change_each(|value| *value == 'b', |_, value| *value = 'c');
         assert_eq!(changed(&map), [2]);

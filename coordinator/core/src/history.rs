@@ -119,9 +119,21 @@ impl History {
         is_next
     }
 
+    /// Records that chunk `number` of the trials is stored as it is now.
+    pub(crate) fn mark_trials_stored(&mut self, number: u64) {
+        self.trials.mark_stored(number);
+    }
+
+    /// Records that chunk `number` of the suggestions, and every chunk before it, is stored as it
+    /// is now.
+    pub(crate) fn mark_suggestions_stored(&mut self, number: u64) {
+        let end = usize::try_from(number + 1).map_or(usize::MAX, |next| next * CHUNK_SUGGESTIONS);
+        self.stored = SkipEq(end.min(self.suggestions.len()));
+    }
+
     /// Records that everything is stored as it is now.
-    pub(crate) fn mark_stored(&mut self) {
-        self.trials.mark_stored();
+    pub(crate) fn mark_all_stored(&mut self) {
+        self.trials.mark_all_stored();
         self.stored = SkipEq(self.suggestions.len());
     }
 
@@ -193,12 +205,14 @@ mod tests {
         };
         record(&mut history, CHUNK_SUGGESTIONS + 1);
         assert_eq!(changed(&history), [(0, CHUNK_SUGGESTIONS), (1, 1)]);
-        history.mark_stored();
+        history.mark_suggestions_stored(0);
+        assert_eq!(changed(&history), [(1, 1)]);
+        history.mark_suggestions_stored(1);
         assert_eq!(changed(&history), []);
         record(&mut history, 1);
         assert_eq!(changed(&history), [(1, 2)]);
         record(&mut history, CHUNK_SUGGESTIONS - 2);
-        history.mark_stored();
+        history.mark_all_stored();
         record(&mut history, 1);
         assert_eq!(changed(&history), [(2, 1)]);
         let mut read = History::new(HistoryRetention { points: true, reports: false });

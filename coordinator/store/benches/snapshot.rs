@@ -1,4 +1,4 @@
-//! Duration of snapshots and of opening a journal, at 10^4, 10^5 and 10^6 ended trials. 256 workers lease and
+//! Duration of the steps of snapshots and of opening a journal, at 10^4, 10^5 and 10^6 ended trials. 256 workers lease and
 //! finish trials of one sweep; their commands share appends, and a snapshot follows every 20,000 events, as in the
 //! engine.
 //!
@@ -17,7 +17,7 @@ use rheo_core::definition::SearchMethod;
 use rheo_core::id::SweepName;
 use rheo_core::machine::TrialSelection;
 use rheo_store::conformance::test_coordinator::TestCoordinator;
-use rheo_store::{MemoryJournal, RedbJournal};
+use rheo_store::{MemoryJournal, RedbJournal, SnapshotStep};
 use tempfile::TempDir;
 
 /// The number of workers: concurrent trials, and commands per append.
@@ -26,6 +26,12 @@ const WORKERS: u64 = 256;
 /// The number of events between snapshots, as in the engine.
 const SNAPSHOT_EVERY: u64 = 20_000;
 
+/// The number of chunks in the first step of a snapshot, as in the engine.
+const STEP_CHUNKS: usize = 1_000;
+
+/// The number of chunks by which each step exceeds the one before, as in the engine.
+const STEP_GROWTH: usize = 50;
+
 /// A coordinator, its journal and the measurements since the last row of the table.
 struct Bench {
     journal: RedbJournal,
@@ -33,7 +39,8 @@ struct Bench {
     /// The position of the last snapshot.
     stored: u64,
     ended: u64,
-    snapshots: Vec<Duration>,
+    /// Durations of the steps of snapshots.
+    steps: Vec<Duration>,
     /// Durations of appends: the first after a snapshot, and all others.
     after: Vec<Duration>,
     other: Vec<Duration>,
@@ -58,8 +65,8 @@ impl Bench {
         let mut coordinator = TestCoordinator::start(&journal).expect("a state");
         let sweep = SweepName::parse("million").expect("a name");
         coordinator.submit(&journal, &sweep, method).expect("room on the disk");
-        let (snapshots, after, other) = (Vec::new(), Vec::new(), Vec::new());
-        Self { journal, coordinator, stored: 0, ended: 0, snapshots, after, other }
+        let (steps, after, other) = (Vec::new(), Vec::new(), Vec::new());
+        Self { journal, coordinator, stored: 0, ended: 0, steps, after, other }
     }
 
     /// Lets every worker lease and finish a trial, then takes a snapshot if one is due.
@@ -78,11 +85,27 @@ impl Bench {
         }
     }
 
-    fn snapshot(&mut self) {
-        let (result, took) = timed(|| self.coordinator.snapshot(&self.journal));
-        result.expect("room on the disk");
-        self.snapshots.push(took);
-        self.stored = self.coordinator.position;
+    /// Takes a snapshot in steps, as the engine does, and tidies. Returns the number of steps.
+    fn snapshot(&mut self) -> usize {
+        let mut steps = 0;
+        let mut is_taken = false;
+        loop {
+            let limit = STEP_CHUNKS + steps * STEP_GROWTH;
+            let (is_done, took) = timed(|| {
+                if is_taken {
+                    return self.coordinator.tidy_step(&self.journal, STEP_CHUNKS);
+                }
+                let step = self.coordinator.snapshot_step(&self.journal, limit)?;
+                is_taken = step == SnapshotStep::Taken;
+                Ok(false)
+            });
+            self.steps.push(took);
+            steps += 1;
+            if is_done.expect("room on the disk") {
+                self.stored = self.coordinator.position;
+                return steps;
+            }
+        }
     }
 
     /// Takes a last snapshot after a usual number of events. Returns the time for encoding and the megabytes written.
@@ -107,11 +130,13 @@ impl Bench {
         let retried = self.coordinator.retry(&self.journal, &name, TrialSelection::Failed);
         retried.expect("room on the disk");
         let before = counter("io", "wchar");
-        self.snapshot();
+        self.steps.clear();
+        let (steps, took) = timed(|| self.snapshot());
         let written = (counter("io", "wchar") - before) as f64 / 1e6;
-        let took = self.snapshots.last().map_or(0.0, |last| last.as_secs_f64() * 1e3);
         println!(
-            "\nA snapshot after {failed} trials were to run again: {took:.0} ms, {written:.1} MB"
+            "\nA snapshot after {failed} trials were to run again: {steps} steps, the longest {:.1} ms, {:.0} ms in all, {written:.1} MB",
+            longest(&self.steps),
+            took.as_secs_f64() * 1e3,
         );
     }
 
@@ -120,7 +145,7 @@ impl Bench {
         while self.ended < target / 2 {
             self.round();
         }
-        (self.snapshots, self.after, self.other) = (Vec::new(), Vec::new(), Vec::new());
+        (self.steps, self.after, self.other) = (Vec::new(), Vec::new(), Vec::new());
         while self.ended < target {
             self.round();
         }
@@ -139,8 +164,8 @@ impl Bench {
         println!(
             "| {} | {:.1} | {:.1} | {:.1} | {written:.2} | {:.1} | {:.1} | {:.2} | {size:.0} | {resident:.0} |",
             self.ended,
-            longest(&self.snapshots),
-            usual(&mut self.snapshots),
+            longest(&self.steps),
+            usual(&mut self.steps),
             encoding.as_secs_f64() * 1e3,
             longest(&self.after),
             usual(&mut self.other),
@@ -176,7 +201,7 @@ fn main() {
     let method = if is_given("random") { SearchMethod::Random } else { SearchMethod::Grid };
     let mut bench = Bench::start(&path, method);
     println!(
-        "| ended trials | snapshot: longest, ms | usual | encoding | written, MB | commands after it: longest, ms | usual | opening, s | journal, MB | memory, MB |"
+        "| ended trials | snapshot: longest step, ms | usual | encoding | written, MB | commands after it: longest, ms | usual | opening, s | journal, MB | memory, MB |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for target in targets {

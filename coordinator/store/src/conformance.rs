@@ -37,6 +37,7 @@ pub fn check_journal(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
         snapshots::ended_trials_are_restored,
         snapshots::suggestions_are_restored_in_order,
         snapshots::trials_of_stored_chunks_can_be_retried,
+        snapshots::a_snapshot_in_steps_is_stored_although_the_state_changes,
         snapshots::a_sweep_inherits_nothing_from_a_deleted_namesake,
         snapshots::a_new_state_replaces_a_stored_one,
         rows_are_pending_until_a_part_has_them,

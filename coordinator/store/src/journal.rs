@@ -28,11 +28,30 @@ pub trait Journal: Send + Sync {
     /// that this program knows.
     fn load(&self, workloads: &WorkloadRegistry) -> Result<LoadedJournal, Error>;
 
-    /// Stores the chunks of `state` that changed since the last snapshot and drops every event
-    /// before `position`; the state must include all of them. The state must come from this journal
-    /// or be new. On success its changes are marked as stored; after an error, the next snapshot
-    /// stores them again.
-    fn snapshot(&self, position: u64, state: &mut State) -> Result<(), Error>;
+    /// Takes one step of a snapshot: tidies, or stores at most `limit` chunks of `state` that
+    /// changed since the last snapshot. The step that stores the last of them drops every event
+    /// before `position`, all of which the state must include. Until then the previous snapshot
+    /// counts, and the state may change between the steps.
+    ///
+    /// The state must come from this journal or be new. What a step stored is marked in the state;
+    /// after an error nothing is.
+    fn snapshot_step(
+        &self,
+        position: u64,
+        state: &mut State,
+        limit: usize,
+    ) -> Result<SnapshotStep, Error>;
+
+    /// Takes one step of the work that a snapshot leaves: moves at most `limit` chunks to their
+    /// place, or deletes as many of deleted sweeps. Returns whether nothing is left.
+    fn tidy_step(&self, state: &mut State, limit: usize) -> Result<bool, Error>;
+
+    /// Takes a snapshot in as many steps as it needs, and tidies.
+    fn snapshot(&self, position: u64, state: &mut State) -> Result<(), Error> {
+        while self.snapshot_step(position, state, usize::MAX)? == SnapshotStep::Unfinished {}
+        while !self.tidy_step(state, usize::MAX)? {}
+        Ok(())
+    }
 
     /// A view of the rows at this moment, unaffected by later changes. The journal keeps its data
     /// until the view is dropped.
@@ -81,6 +100,15 @@ pub trait Journal: Send + Sync {
 
     /// Replaces parts and removes the pending rows that the new parts hold, atomically.
     fn install(&self, change: &PartChange) -> Result<(), Error>;
+}
+
+/// The result of a step of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotStep {
+    /// More steps are needed.
+    Unfinished,
+    /// The snapshot is complete.
+    Taken,
 }
 
 /// The rows of a journal at one moment; each is pending or in exactly one part.

@@ -18,7 +18,7 @@ pub mod storage_url;
 
 pub use journal::{
     Error, Journal, JournalEntry, JournalView, LoadedJournal, PartChange, PartIndex, PendingBlob,
-    PendingFilter, PendingKey, PendingRows, PendingVisitor, RowBlob,
+    PendingFilter, PendingKey, PendingRows, PendingVisitor, RowBlob, SnapshotStep,
 };
 pub use memory::MemoryJournal;
 pub use open::{OpenJournal, open};

@@ -11,7 +11,7 @@ use rheo_core::schema::WorkloadRegistry;
 use crate::encoding::{decode, decode_seed, encode};
 use crate::journal::{
     Error, Journal, JournalEntry, JournalView, LoadedJournal, PartChange, PartIndex, PendingFilter,
-    PendingKey, PendingRows, PendingVisitor, RowBlob, is_retracted,
+    PendingKey, PendingRows, PendingVisitor, RowBlob, SnapshotStep, is_retracted,
 };
 
 /// A journal in memory, shared by its clones. It encodes events and snapshots as on disk, so that
@@ -63,7 +63,9 @@ impl MemoryState {
     /// The state of the newest snapshot, if there is one.
     fn restore(&self, workloads: &WorkloadRegistry) -> Result<State, Error> {
         let Some(root) = &self.root else { return Ok(State::new(workloads.clone())) };
-        decode::<StoredRoot>(root, "the snapshot")?.into_state(workloads.clone(), |sweep| {
+        let stored: BTreeSet<u64> = self.chunks.keys().map(|key| key.sweep).collect();
+        let root = decode::<StoredRoot>(root, "the snapshot")?;
+        root.into_state(workloads.clone(), stored, |sweep| {
             let chunks = self.chunks.iter().filter(move |(key, _)| key.sweep == sweep);
             Ok(chunks.map(|(key, bytes)| {
                 Ok((*key, decode_seed(key.kind, bytes, || format!("{key:?}"))?))
@@ -125,19 +127,22 @@ impl Journal for MemoryJournal {
         })
     }
 
-    fn snapshot(&self, position: u64, state: &mut State) -> Result<(), Error> {
+    /// Stores all changes in one step.
+    fn snapshot_step(
+        &self,
+        position: u64,
+        state: &mut State,
+        _: usize,
+    ) -> Result<SnapshotStep, Error> {
         let root = encode(&state.root())?;
-        let mut changes = Vec::new();
-        state.visit_changes(&mut |key, chunk| {
-            changes.push((key, chunk.map(|chunk| encode(&chunk)).transpose()?));
-            Ok::<(), Error>(())
-        })?;
+        let changes = state
+            .changes()
+            .map(|(key, chunk)| Ok((key, chunk.map(|chunk| encode(&chunk)).transpose()?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let keys: Vec<ChunkKey> = changes.iter().map(|(key, _)| *key).collect();
         self.with(|inner| {
             if !state.is_known() {
                 inner.chunks.clear();
-            }
-            for deleted in state.deleted_sweeps() {
-                inner.chunks.retain(|key, _| key.sweep != deleted);
             }
             for (key, bytes) in changes {
                 match bytes {
@@ -148,8 +153,18 @@ impl Journal for MemoryJournal {
             inner.events = inner.events.split_off(&position);
             inner.root = Some(root);
         });
-        state.mark_stored();
-        Ok(())
+        state.mark_stored(&keys);
+        state.mark_taken();
+        Ok(SnapshotStep::Taken)
+    }
+
+    fn tidy_step(&self, state: &mut State, _: usize) -> Result<bool, Error> {
+        let orphans: Vec<u64> = state.orphans().collect();
+        self.with(|inner| inner.chunks.retain(|key, _| !orphans.contains(&key.sweep)));
+        for orphan in orphans {
+            state.forget_orphan(orphan);
+        }
+        Ok(true)
     }
 
     fn view(&self) -> Result<Box<dyn JournalView>, Error> {

@@ -2,10 +2,11 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | `format`, `next` | u64: version of this layout, position of the next event |
+//! | `meta` | `format`, `next`, `staged` | u64: version of this layout, position of the next event, 1 if `staged` belongs to the snapshot |
 //! | `events` | position | the event |
 //! | `snapshot` | piece number | a piece of the encoded root of the snapshot |
 //! | `chunks` | (serial of a sweep, kind, chunk number) | a chunk of the snapshot |
+//! | `staged` | as in `chunks` | a chunk for `chunks`, or nothing for one to be deleted from there |
 //! | `pending` | (position, ordinal) | a pending blob |
 //! | `parts` | the encoded part | nothing |
 //! | `retractions` | the encoded retraction | nothing |
@@ -42,7 +43,8 @@ use serde::de::DeserializeOwned;
 
 use crate::encoding::{decode, encode};
 use crate::journal::{
-    Error, Journal, JournalEntry, JournalView, LoadedJournal, PartChange, is_retracted,
+    Error, Journal, JournalEntry, JournalView, LoadedJournal, PartChange, SnapshotStep,
+    is_retracted,
 };
 
 /// The version of the layout above.
@@ -55,6 +57,7 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const SNAPSHOT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("snapshot");
 const CHUNKS: TableDefinition<'_, (u64, u8, u64), &[u8]> = TableDefinition::new("chunks");
+const STAGED: TableDefinition<'_, (u64, u8, u64), &[u8]> = TableDefinition::new("staged");
 const PENDING: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("pending");
 const PARTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("parts");
 const RETRACTIONS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("retractions");
@@ -263,7 +266,8 @@ fn prepare(transaction: &WriteTransaction) -> Result<(), Error> {
     transaction.open_table(PARTS)?;
     transaction.open_table(RETRACTIONS)?;
     transaction.open_table(REMOVED)?;
-    Ok(())
+    drop(meta);
+    snapshot::drop_unfinished(transaction)
 }
 
 impl Journal for RedbJournal {
@@ -289,6 +293,9 @@ impl Journal for RedbJournal {
     }
 
     fn load(&self, workloads: &WorkloadRegistry) -> Result<LoadedJournal, Error> {
+        if self.read(snapshot::is_promotion_due)? {
+            self.write(|transaction| snapshot::promote(transaction, usize::MAX))?;
+        }
         self.read(|transaction| {
             let mut state = snapshot::restore(transaction, workloads)?;
             let mut replayed = 0;
@@ -303,14 +310,43 @@ impl Journal for RedbJournal {
         })
     }
 
-    fn snapshot(&self, position: u64, state: &mut State) -> Result<(), Error> {
-        self.write(|transaction| {
-            snapshot::store(transaction, state)?;
-            transaction.open_table(EVENTS)?.retain_in(..position, |_, _| false)?;
-            Ok(())
+    fn snapshot_step(
+        &self,
+        position: u64,
+        state: &mut State,
+        limit: usize,
+    ) -> Result<SnapshotStep, Error> {
+        if !self.tidy_step(state, limit)? {
+            return Ok(SnapshotStep::Unfinished);
+        }
+        let (keys, step) = self.write(|transaction| {
+            let (keys, step) = snapshot::store(transaction, state, limit)?;
+            if step == SnapshotStep::Taken {
+                transaction.open_table(EVENTS)?.retain_in(..position, |_, _| false)?;
+            }
+            Ok((keys, step))
         })?;
-        state.mark_stored();
-        Ok(())
+        state.mark_stored(&keys);
+        if step == SnapshotStep::Taken {
+            state.mark_taken();
+        }
+        Ok(step)
+    }
+
+    fn tidy_step(&self, state: &mut State, limit: usize) -> Result<bool, Error> {
+        let orphan = state.orphans().next();
+        let is_promoted = !self.read(snapshot::is_promotion_due)?;
+        if is_promoted && orphan.is_none() {
+            return Ok(true);
+        }
+        let is_done = self.write(|transaction| match orphan.filter(|_| is_promoted) {
+            Some(orphan) => snapshot::delete_orphan(transaction, orphan, limit),
+            None => snapshot::promote(transaction, limit),
+        })?;
+        if let Some(orphan) = orphan.filter(|_| is_promoted && is_done) {
+            state.forget_orphan(orphan);
+        }
+        Ok(is_done && state.orphans().next().is_none())
     }
 
     fn view(&self) -> Result<Box<dyn JournalView>, Error> {

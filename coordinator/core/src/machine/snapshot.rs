@@ -5,9 +5,10 @@
 //! sweep has one chunk, and chunks by index for everything that grows with its trials. The cost of a
 //! snapshot therefore depends on the changes since the last one, not on the number of trials.
 //!
-//! A state tracks which chunks differ from the journal ([`State::visit_changes`]) until they are
-//! stored ([`State::mark_stored`]). Chunks are keyed by the serial of a sweep, not by its name, so
-//! a new sweep never meets the chunks of a deleted one.
+//! A state tracks which chunks differ from the journal ([`State::changes`]) until they are stored
+//! ([`State::mark_stored`]). A journal that stores them in several steps writes those that change
+//! meanwhile again, and the root last. Chunks are keyed by the serial of a sweep, not by its name,
+//! so a new sweep never meets the chunks of a deleted one.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use serde::de::{DeserializeSeed, Deserializer};
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
+use super::stored_state::StoredState;
 use crate::chunked_map::ChunkedMap;
 use crate::history;
 use crate::id::SweepName;
@@ -138,8 +140,8 @@ pub struct InconsistentSnapshot {
     what: &'static str,
 }
 
-/// A callback for one changed chunk. A chunk without contents must be deleted.
-pub type VisitChunk<'v, E> = &'v mut dyn FnMut(ChunkKey, Option<Chunk<'_>>) -> Result<(), E>;
+/// A chunk that differs from the journal; one without contents must be deleted.
+pub type ChangedChunk<'s> = (ChunkKey, Option<Chunk<'s>>);
 
 impl State {
     /// Returns the root to store.
@@ -154,53 +156,68 @@ impl State {
         self.stored.0.is_known
     }
 
-    /// Returns the serials of deleted sweeps, whose chunks must be deleted.
-    pub fn deleted_sweeps(&self) -> impl Iterator<Item = u64> {
-        self.stored.0.deleted.iter().copied()
+    /// Returns the serials of deleted sweeps whose chunks no snapshot needs.
+    pub fn orphans(&self) -> impl Iterator<Item = u64> {
+        self.stored.0.orphans.iter().copied()
     }
 
-    /// Calls `visit` with every changed chunk, and stops at the first error.
-    pub fn visit_changes<E>(&self, visit: VisitChunk<'_, E>) -> Result<(), E> {
-        self.sweeps.values().try_for_each(|sweep| sweep.visit_changes(visit))
+    /// Returns the changed chunks. Those that change with every event come last.
+    pub fn changes(&self) -> impl Iterator<Item = ChangedChunk<'_>> {
+        let ended = self.sweeps.values().flat_map(Sweep::changes_of_ended_trials);
+        ended.chain(self.sweeps.values().flat_map(Sweep::changes_of_live_trials))
     }
 
-    /// Records that the journal stores this state as it is now.
-    pub fn mark_stored(&mut self) {
-        self.stored.0.is_known = true;
-        self.stored.0.deleted.clear();
-        for sweep in self.sweeps.values_mut() {
-            sweep.stored.0 = true;
-            sweep.live.mark_stored();
-            sweep.done.mark_stored();
-            sweep.parked.mark_stored();
-            sweep.history.mark_stored();
+    /// Records that the journal stores these chunks as they are now.
+    pub fn mark_stored(&mut self, chunks: &[ChunkKey]) {
+        let sweeps = self.sweeps.values_mut().map(|sweep| (sweep.serial, sweep));
+        let mut sweeps: BTreeMap<u64, &mut Sweep> = sweeps.collect();
+        for ChunkKey { sweep, kind, number } in chunks {
+            let Some(sweep) = sweeps.get_mut(sweep) else { continue };
+            match kind {
+                ChunkKind::Sweep => sweep.stored.0 = true,
+                ChunkKind::Live => sweep.live.mark_stored(*number),
+                ChunkKind::Ended => sweep.done.mark_stored(*number),
+                ChunkKind::Parked => sweep.parked.mark_stored(*number),
+                ChunkKind::Suggestions => sweep.history.mark_suggestions_stored(*number),
+                ChunkKind::Reports => sweep.history.mark_trials_stored(*number),
+            }
         }
+    }
+
+    /// Records that the root of this state is stored, and that every chunk was before.
+    pub fn mark_taken(&mut self) {
+        self.stored.0.is_known = true;
+        let deleted = std::mem::take(&mut self.stored.0.deleted);
+        self.stored.0.orphans.extend(deleted);
+    }
+
+    /// Records that no chunk of the deleted sweep `serial` is stored any more.
+    pub fn forget_orphan(&mut self, serial: u64) {
+        self.stored.0.orphans.remove(&serial);
     }
 }
 
 impl Sweep {
-    fn visit_changes<E>(&self, visit: VisitChunk<'_, E>) -> Result<(), E> {
+    fn changes_of_ended_trials(&self) -> impl Iterator<Item = ChangedChunk<'_>> {
         let key = |kind, number| ChunkKey { sweep: self.serial, kind, number };
-        if !self.stored.0 {
-            visit(key(ChunkKind::Sweep, 0), Some(Chunk::Sweep(self)))?;
-        }
-        for (number, entries) in changed_chunks(&self.live) {
-            visit(key(ChunkKind::Live, number), entries.map(Chunk::Trials))?;
-        }
-        for (number, entries) in changed_chunks(&self.done) {
-            visit(key(ChunkKind::Ended, number), entries.map(Chunk::Ended))?;
-        }
-        for (number, entries) in changed_chunks(&self.parked) {
-            visit(key(ChunkKind::Parked, number), entries.map(Chunk::Trials))?;
-        }
-        for (number, suggestions) in self.history.changed_suggestions() {
-            let chunk = Chunk::Suggestions(suggestions);
-            visit(key(ChunkKind::Suggestions, number), Some(chunk))?;
-        }
-        for (number, entries) in changed_chunks(self.history.chunked_trials()) {
-            visit(key(ChunkKind::Reports, number), entries.map(Chunk::Reports))?;
-        }
-        Ok(())
+        let ended = changed_chunks(&self.done)
+            .map(move |(n, entries)| (key(ChunkKind::Ended, n), entries.map(Chunk::Ended)));
+        let parked = changed_chunks(&self.parked)
+            .map(move |(n, entries)| (key(ChunkKind::Parked, n), entries.map(Chunk::Trials)));
+        let suggestions = self.history.changed_suggestions().map(move |(n, suggestions)| {
+            (key(ChunkKind::Suggestions, n), Some(Chunk::Suggestions(suggestions)))
+        });
+        let reports = changed_chunks(self.history.chunked_trials())
+            .map(move |(n, entries)| (key(ChunkKind::Reports, n), entries.map(Chunk::Reports)));
+        ended.chain(parked).chain(suggestions).chain(reports)
+    }
+
+    fn changes_of_live_trials(&self) -> impl Iterator<Item = ChangedChunk<'_>> {
+        let key = |kind, number| ChunkKey { sweep: self.serial, kind, number };
+        let live = changed_chunks(&self.live)
+            .map(move |(n, entries)| (key(ChunkKind::Live, n), entries.map(Chunk::Trials)));
+        let sweep = (key(ChunkKind::Sweep, 0), Some(Chunk::Sweep(self)));
+        live.chain((!self.stored.0).then_some(sweep))
     }
 
     /// Restores a stored chunk; returns false if chunks are missing before it.
@@ -219,10 +236,8 @@ impl Sweep {
     }
 }
 
-type ChangedChunk<'m, T> = (u64, Option<Vec<(u64, &'m T)>>);
-
 /// Returns the changed chunks of `map`; `None` for a chunk without entries.
-fn changed_chunks<T>(map: &ChunkedMap<T>) -> impl Iterator<Item = ChangedChunk<'_, T>> {
+fn changed_chunks<T>(map: &ChunkedMap<T>) -> impl Iterator<Item = (u64, Option<Vec<(u64, &T)>>)> {
     map.changed().map(|number| {
         let entries = map.chunk(number);
         (number, (!entries.is_empty()).then_some(entries))
@@ -231,22 +246,32 @@ fn changed_chunks<T>(map: &ChunkedMap<T>) -> impl Iterator<Item = ChangedChunk<'
 
 impl StoredRoot {
     /// Assembles the state in a program that knows `workloads`. `chunks_of` reads the chunks of the
-    /// sweep with a given serial in key order.
+    /// sweep with a given serial in key order. `stored` are the serials of all sweeps with chunks.
     pub fn into_state<C, E: From<InconsistentSnapshot>>(
         self,
         workloads: WorkloadRegistry,
+        stored: impl IntoIterator<Item = u64>,
         chunks_of: impl Fn(u64) -> Result<C, E>,
     ) -> Result<State, E>
     where
         C: Iterator<Item = Result<(ChunkKey, StoredChunk), E>>,
     {
         let Self { mut state, sweeps } = self;
+        let orphans = stored.into_iter().filter(|stored| !sweeps.values().any(|it| it == stored));
+        state.stored.0 =
+            StoredState { is_known: true, orphans: orphans.collect(), ..StoredState::default() };
         for (name, serial) in sweeps {
             let sweep = assemble(&name, serial, chunks_of(serial)?)?;
             state.sweeps.insert(name, sweep);
         }
         let mut state = state.adopt(workloads);
-        state.mark_stored();
+        for sweep in state.sweeps.values_mut() {
+            sweep.stored.0 = true;
+            sweep.live.mark_all_stored();
+            sweep.done.mark_all_stored();
+            sweep.parked.mark_all_stored();
+            sweep.history.mark_all_stored();
+        }
         Ok(state)
     }
 }

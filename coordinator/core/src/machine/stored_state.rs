@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 pub(super) struct StoredState {
     /// Whether the journal stores an earlier version of the state.
     pub(super) is_known: bool,
-    /// The serials of deleted sweeps whose chunks the journal still stores.
+    /// The serials of sweeps deleted since the newest snapshot, which needs their chunks.
     pub(super) deleted: BTreeSet<u64>,
+    /// The serials of deleted sweeps whose chunks no snapshot needs.
+    pub(super) orphans: BTreeSet<u64>,
 }

@@ -54,8 +54,8 @@ enum Happening {
     /// Rows or checkpoints of these trials are damaged.
     StartOver(Vec<u64>),
     Restart,
-    /// A snapshot is taken, or fails.
-    Snapshot(bool),
+    /// A step of a snapshot that stores at most so many chunks.
+    Snapshot(usize),
     /// The inventory of the worker changes this many times.
     Change(u8, u32),
     LeaveUnfit(u8),
@@ -87,7 +87,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => prop::option::of(0..8u64).prop_map(Retry),
         2 => prop::collection::vec(0..8u64, 1..4).prop_map(StartOver),
         1 => Just(Restart),
-        3 => any::<bool>().prop_map(Snapshot),
+        3 => (1..8usize).prop_map(Snapshot),
         3 => (worker(), 0..9u32).prop_map(|(worker, revision)| Change(worker, revision)),
         1 => worker().prop_map(LeaveUnfit),
         2 => Just(Delete),
@@ -150,7 +150,7 @@ fn happen(world: &mut World, happening: &Happening) {
             }
         }
         Happening::Restart => world.restart(),
-        Happening::Snapshot(succeeds) => world.snapshot(succeeds),
+        Happening::Snapshot(limit) => world.snapshot_step(limit),
         Happening::Change(n, revision) => world.join_as(worker(n), revision),
         Happening::LeaveUnfit(n) => {
             world.jobs.remove(&worker(n));

@@ -1,6 +1,6 @@
 //! The journal of a world: the chunks of the newest snapshot and the events after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rheo_core::machine::snapshot::{ChunkKey, InconsistentSnapshot, StoredRoot};
 use rheo_core::machine::{Event, State};
@@ -13,6 +13,8 @@ use crate::brewing::workloads;
 pub(crate) struct StoredState {
     root: Option<String>,
     chunks: BTreeMap<ChunkKey, String>,
+    /// Chunks of a snapshot that is not complete; none for those to delete.
+    staged: BTreeMap<ChunkKey, Option<String>>,
     events: Vec<String>,
 }
 
@@ -21,28 +23,49 @@ impl StoredState {
         self.events.extend(events.iter().map(|event| serde_json::to_string(event).unwrap()));
     }
 
-    /// Stores the changes of `state`, to which every event has been applied.
-    pub(crate) fn snapshot(&mut self, state: &mut State) {
-        self.root = Some(serde_json::to_string(&state.root()).unwrap());
+    /// Stores at most `limit` changed chunks of `state`, to which every event has been applied.
+    /// Returns whether that completed the snapshot.
+    pub(crate) fn snapshot_step(&mut self, state: &mut State, limit: usize) -> bool {
         if !state.is_known() {
             self.chunks.clear();
         }
-        for deleted in state.deleted_sweeps() {
-            self.chunks.retain(|key, _| key.sweep != deleted);
+        let mut changes = state.changes();
+        let mut keys = Vec::new();
+        for (key, chunk) in changes.by_ref().take(limit) {
+            let text = chunk.map(|chunk| serde_json::to_string(&chunk).unwrap());
+            self.staged.insert(key, text);
+            keys.push(key);
         }
-        let stored = state.visit_changes(&mut |key, chunk| {
-            match chunk {
-                Some(chunk) => self.chunks.insert(key, serde_json::to_string(&chunk)?),
+        let is_complete = changes.next().is_none();
+        drop(changes);
+        state.mark_stored(&keys);
+        if !is_complete {
+            return false;
+        }
+        self.root = Some(serde_json::to_string(&state.root()).unwrap());
+        for (key, text) in std::mem::take(&mut self.staged) {
+            match text {
+                Some(text) => self.chunks.insert(key, text),
                 None => self.chunks.remove(&key),
             };
-            Ok::<(), serde_json::Error>(())
-        });
-        stored.unwrap();
+        }
         self.events.clear();
-        state.mark_stored();
+        state.mark_taken();
+        let orphans: Vec<u64> = state.orphans().collect();
+        for orphan in orphans {
+            self.chunks.retain(|key, _| key.sweep != orphan);
+            state.forget_orphan(orphan);
+        }
         let serials: Vec<u64> = state.sweeps.values().map(|sweep| sweep.serial).collect();
         let is_known = |key: &ChunkKey| serials.contains(&key.sweep);
         assert!(self.chunks.keys().all(is_known), "chunks of a deleted sweep are kept");
+        true
+    }
+
+    /// Restarts the program: chunks of a snapshot that was not completed are ignored.
+    pub(crate) fn restart(&mut self) -> State {
+        self.staged.clear();
+        self.load()
     }
 
     pub(crate) fn load(&self) -> State {
@@ -57,7 +80,8 @@ impl StoredState {
     }
 
     fn restore(&self, root: StoredRoot) -> Result<State, InconsistentSnapshot> {
-        root.into_state(workloads(), |sweep| {
+        let stored: BTreeSet<u64> = self.chunks.keys().map(|key| key.sweep).collect();
+        root.into_state(workloads(), stored, |sweep| {
             let chunks = self.chunks.iter().filter(move |(key, _)| key.sweep == sweep);
             Ok(chunks.map(|(key, text)| {
                 let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -67,19 +91,9 @@ impl StoredState {
     }
 }
 
-/// Takes a snapshot of `state` that fails after one chunk was written.
-pub(crate) fn fail_snapshot(state: &State) {
-    let mut visited = 0;
-    let failed = state.visit_changes(&mut |_, _| {
-        visited += 1;
-        if visited < 2 { Ok(()) } else { Err(()) }
-    });
-    assert_eq!(failed.is_err(), visited == 2);
-}
-
 /// Stores and loads `state`.
 pub(crate) fn reloaded(state: &State) -> State {
     let mut stored = StoredState::default();
-    stored.snapshot(&mut state.clone());
+    stored.snapshot_step(&mut state.clone(), usize::MAX);
     stored.load()
 }

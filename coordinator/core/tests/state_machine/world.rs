@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::brewing::{BITTERNESS, BREWING, TASTE, workloads};
 use crate::definition;
-use crate::stored::{StoredState, fail_snapshot};
+use crate::stored::StoredState;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
@@ -132,19 +132,16 @@ impl World {
 
     /// Crashes the coordinator; a new one loads the stored state.
     pub(crate) fn restart(&mut self) {
-        let loaded = self.stored.load();
+        let loaded = self.stored.restart();
         assert_eq!(loaded, self.state, "a loaded state is another one");
         self.state = loaded;
         self.start();
     }
 
-    /// Takes a snapshot. If it succeeds, every chunk must be stored: no event is left to make up
-    /// for it.
-    pub(crate) fn snapshot(&mut self, succeeds: bool) {
-        if !succeeds {
-            return fail_snapshot(&self.state);
-        }
-        self.stored.snapshot(&mut self.state);
+    /// Takes a step of a snapshot. Once it is complete, every chunk must be stored: no event is
+    /// left to make up for it.
+    pub(crate) fn snapshot_step(&mut self, limit: usize) {
+        self.stored.snapshot_step(&mut self.state, limit);
         assert_eq!(self.stored.load(), self.state, "a part was not stored");
     }
 

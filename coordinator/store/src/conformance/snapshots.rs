@@ -5,6 +5,8 @@ use rheo_core::machine::{State, SweepRequest, TrialSelection};
 use rheo_core::part::Part;
 use rheo_core::sweep::Sweep;
 
+use crate::journal::SnapshotStep;
+
 use super::test_coordinator::{TestCoordinator, workloads};
 use super::{JournalOpener, sweep};
 
@@ -105,6 +107,45 @@ pub(super) fn trials_of_stored_chunks_can_be_retried(open: JournalOpener<'_>) {
     run(open, &mut coordinator, 100);
     snapshot(open, &mut coordinator);
     assert_eq!(counts(&coordinator).0, 0, "all of them have ended again");
+}
+
+pub(super) fn a_snapshot_in_steps_is_stored_although_the_state_changes(open: JournalOpener<'_>) {
+    let mut coordinator = with_trials(open, SearchMethod::Random, MANY);
+    snapshot(open, &mut coordinator);
+    coordinator.retry(&*open(), &sweep(), TrialSelection::Failed).unwrap();
+    for limit in [3, 11, 40] {
+        // Interrupted by a crash: what was staged is stored once more.
+        let journal = open();
+        coordinator.snapshot_step(&*journal, limit).unwrap();
+        coordinator.run_trials(&*journal, 2).unwrap();
+        coordinator.snapshot_step(&*journal, limit).unwrap();
+        drop(journal);
+        reload(open, &mut coordinator);
+        snapshot_in_steps(open, &mut coordinator, limit);
+        assert_eq!(reload(open, &mut coordinator), 0);
+        run(open, &mut coordinator, 300);
+    }
+    // A deleted sweep is forgotten in steps, too.
+    coordinator.delete(&*open(), &sweep()).unwrap();
+    snapshot_in_steps(open, &mut coordinator, 11);
+    assert!(coordinator.state.orphans().next().is_some());
+    coordinator.tidy_step(&*open(), 11).unwrap();
+    reload(open, &mut coordinator);
+    while !coordinator.tidy_step(&*open(), 11).unwrap() {}
+    reload(open, &mut coordinator);
+    assert_eq!(coordinator.state.orphans().next(), None);
+}
+
+/// Takes a snapshot in steps, between which trials run.
+fn snapshot_in_steps(open: JournalOpener<'_>, coordinator: &mut TestCoordinator, limit: usize) {
+    let journal = open();
+    let mut steps = 0;
+    while coordinator.snapshot_step(&*journal, limit).unwrap() == SnapshotStep::Unfinished {
+        if steps % 3 == 0 {
+            coordinator.run_trials(&*journal, 2).unwrap();
+        }
+        steps += 1;
+    }
 }
 
 pub(super) fn a_sweep_inherits_nothing_from_a_deleted_namesake(open: JournalOpener<'_>) {

@@ -20,7 +20,7 @@ use rheo_core::sweep::TrialLeased;
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
-use crate::journal::{Error, Journal, JournalEntry};
+use crate::journal::{Error, Journal, JournalEntry, SnapshotStep};
 
 const WORKLOAD: WorkloadName = WorkloadName::of("anything");
 
@@ -75,6 +75,20 @@ impl TestCoordinator {
     /// Takes a snapshot.
     pub fn snapshot(&mut self, journal: &dyn Journal) -> Result<(), Error> {
         journal.snapshot(self.position, &mut self.state)
+    }
+
+    /// Takes one step of a snapshot.
+    pub fn snapshot_step(
+        &mut self,
+        journal: &dyn Journal,
+        limit: usize,
+    ) -> Result<SnapshotStep, Error> {
+        journal.snapshot_step(self.position, &mut self.state, limit)
+    }
+
+    /// Takes one step of the work that a snapshot leaves.
+    pub fn tidy_step(&mut self, journal: &dyn Journal, limit: usize) -> Result<bool, Error> {
+        journal.tidy_step(&mut self.state, limit)
     }
 
     /// Submits a sweep of 6,000,000 trials, three for each point.
