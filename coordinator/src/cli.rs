@@ -23,6 +23,7 @@ mod hint;
 mod launch;
 mod logs;
 mod man;
+mod names;
 mod point;
 mod preview;
 mod progress;
@@ -220,8 +221,12 @@ fn path() -> impl TypedValueParser<Value = PathBuf> {
 /// Runs `rheo` with the arguments of this process.
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|argument| argument == child::ARGUMENT) {
-        return child::main(Path::new(&arguments.next().unwrap_or_default()));
+    match arguments.next() {
+        Some(first) if first == child::ARGUMENT => {
+            return child::main(Path::new(&arguments.next().unwrap_or_default()));
+        }
+        Some(first) if first == names::ARGUMENT => return names::main(arguments),
+        _ => {}
     }
     let matches = help::command().color(screen::clap_colours()).try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {

@@ -14,7 +14,7 @@ fn repository() -> &'static Path {
 }
 
 /// Installs what was built beside the tests.
-fn install(prefix: &Path) {
+pub(crate) fn install(prefix: &Path) {
     let programs = program("rheo").parent().unwrap().to_owned();
     let mut script = Command::new(repository().join("deploy/install.sh"));
     let said = script.arg(programs).arg(prefix).output().unwrap();

@@ -4,6 +4,7 @@
 
 mod analyses;
 mod bounds;
+mod completion;
 mod connections;
 mod control;
 mod crash;
