@@ -1,4 +1,4 @@
-//! What surrounds a command: variables, terminals, time zones, shells, disks that refuse.
+//! Environment of a command: variables, terminals, time zones, shells, full disks.
 
 use std::fs;
 use std::process::Command;
@@ -90,7 +90,7 @@ fn a_wrong_variable_is_refused_once_before_anything_starts() {
     }
 }
 
-/// What a person would see whose terminal runs this.
+/// Returns the output of a command on a terminal.
 fn on_a_terminal(bench: &TestBench, command: &str) -> String {
     let mut script = Command::new("script");
     script.args(["-qec", command, "/dev/null"]).current_dir(bench.path());

@@ -1,4 +1,4 @@
-//! What people see: transcripts of the command line, and every way to get a sweep file wrong.
+//! Output of the command line: transcripts, and the errors of wrong sweep files.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -14,7 +14,7 @@ use rheo_tests::{ProgramOutput, TestBench};
 
 const DEMO: &str = include_str!("../../sweeps/demo.yaml");
 
-/// What a command printed, with what differs from run to run replaced.
+/// Returns the output of a command, with the parts that differ from run to run replaced.
 fn transcript(bench: &TestBench, args: &[&str], code: i32) -> String {
     let ProgramOutput { out, err, .. } = bench.run(args).expect(code);
     let text = format!("$ rheo {}\n--- out\n{out}--- err\n{err}", args.join(" "));

@@ -60,7 +60,7 @@ fn script(bench: &TestBench, shell: &str) -> PathBuf {
     path
 }
 
-/// What bash offers for the last word, by the script in a file.
+/// Returns the completions that bash offers for the last word, by the script in a file.
 #[track_caller]
 fn complete_by(bench: &TestBench, bin: &Path, script: &Path, words: &[&str]) -> Vec<String> {
     let began = Instant::now();
@@ -85,7 +85,7 @@ fn submit_two(bench: &TestBench) {
     }
 }
 
-/// Checks what bash offers for two sweeps in the state directory `.rheo`.
+/// Checks the completions of bash for two sweeps in the state directory `.rheo`.
 #[track_caller]
 fn check_names(bench: &TestBench) {
     let is = |words: &[&str], expected: &[&str]| assert_eq!(complete(bench, words), expected);
@@ -239,7 +239,7 @@ fn zsh_completes_names() {
     }
 }
 
-/// The line that zsh makes of `line` and a tab, on a terminal of its own.
+/// Returns `line` after a tab in zsh, on a terminal of its own.
 fn edited_by_zsh(bench: &TestBench, line: &str) -> String {
     let mut terminal = shell(bench, "script", &built());
     terminal.args(["-qec", "zsh -f -i", "/dev/null"]).env("TERM", "xterm").stdin(Stdio::piped());

@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use crate::bounds::{connect, joining, serve_within};
 use crate::sweeps::{SMALL, SMALL_EPOCHS};
 
-/// What a client of HTTP/2 says first, with its settings.
+/// First bytes of a client of HTTP/2, with its settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 fn port(bench: &TestBench) -> u16 {

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::sweeps::{LONG, LONG_EPOCHS};
 use crate::traces::{Traces, assert_same, traces};
 
-/// What an uninterrupted run of `LONG` leaves.
+/// Returns the traces of an uninterrupted run of `LONG`.
 fn untouched() -> &'static Traces {
     static TRACES: OnceLock<Traces> = OnceLock::new();
     TRACES.get_or_init(|| {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::sweeps::{LONG, LONG_EPOCHS};
 
-/// What `rheo launch list` tells of the pilots of the fleet `local`.
+/// Returns the pilots of the fleet `local`, as `rheo launch list` prints them.
 fn pilots(bench: &TestBench) -> Vec<Value> {
     let said = bench.run(&["launch", "list", "local", "--output", "json"]);
     let fleets = said.status.success().then(|| said.json());

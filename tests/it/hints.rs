@@ -1,4 +1,4 @@
-//! What messages promise happens: hints are tried as they are printed.
+//! Hints in messages work: the tests run them as they are printed.
 
 use std::path::Path;
 use std::process::{Command, Output};

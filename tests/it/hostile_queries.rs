@@ -23,7 +23,7 @@ fn bench(settings: &[(&str, &str)]) -> TestBench {
     bench
 }
 
-/// What queries left behind where temporary files lie.
+/// Returns the temporary files that queries have left behind.
 fn leftovers(bench: &TestBench) -> Vec<String> {
     let entries = fs::read_dir(bench.path().join("tmp")).unwrap().flatten();
     entries.map(|entry| entry.file_name().into_string().unwrap()).collect()

@@ -47,7 +47,7 @@ fn flip(path: &PathBuf, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-/// What `verify` finds, as (kind, state, table).
+/// Returns the findings of `verify`, as (kind, state, table).
 fn findings(report: &Value) -> Vec<(String, String, Option<String>)> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let finding = |one: &Value| {

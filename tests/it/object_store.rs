@@ -38,7 +38,7 @@ for position in range(1, 200):
     s3.put_object(Bucket="bucket", Key=f"a/results/epochs/sweep=small/part-{position:012}.parquet", Body=b"of somebody else")
 "#;
 
-/// What another program sees under `bucket/a`.
+/// Returns the contents of `bucket/a` as another program reads them.
 #[track_caller]
 fn read(server: &ObjectServer) -> Option<Value> {
     let mut python = Command::new("python3");
@@ -47,7 +47,7 @@ fn read(server: &ObjectServer) -> Option<Value> {
     Some(end(python).expect(0).json())
 }
 
-/// Where everything is to lie.
+/// Options that put results and checkpoints into the bucket.
 const PLACES: [&str; 4] =
     ["--results", "s3://bucket/a/results", "--checkpoints", "s3://bucket/a/checkpoints"];
 

@@ -1,4 +1,4 @@
-//! What people see of a running sweep: the time that is left, lines that fit, numbers that can be read.
+//! Progress of a running sweep on the terminal: the time that is left, lines that fit, numbers that can be read.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ fn on_a_terminal(bench: &TestBench, columns: usize, args: &[&str]) -> ProgramOut
     RunningProgram::start(python).end()
 }
 
-/// What a terminal shows of a text, line by line, without the escapes that it obeys.
+/// Returns the lines that a terminal shows of a text, without escape sequences.
 fn lines(text: &str) -> Vec<String> {
     let mut plain = String::new();
     let mut letters = text.chars();

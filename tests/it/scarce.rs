@@ -1,5 +1,5 @@
-//! What a machine does not give: threads, and a spool that can be written. The user reads what is
-//! missing and what to do.
+//! A machine without enough threads, or without a writable spool: the message names what is missing
+//! and the remedy.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

@@ -30,7 +30,7 @@ pub(crate) fn url(bench: &TestBench) -> Option<String> {
 /// Every address of this machine, so that what is served is TLS with tokens.
 pub(crate) const ANY: &[&str] = &["--listen", "0.0.0.0:0"];
 
-/// What a program says.
+/// Runs a program to its end and returns its output.
 pub(crate) fn said(command: Command) -> ProgramOutput {
     RunningProgram::start(command).end()
 }

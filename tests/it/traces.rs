@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rheo_tests::TestBench;
 use safetensors::SafeTensors;
 
-/// What a sweep left: rows as text, and the bytes of every tensor of the last checkpoints.
+/// Results of a sweep: rows as text, and the bytes of every tensor of the last checkpoints.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Traces {
     pub(crate) rows: BTreeMap<&'static str, Vec<String>>,

@@ -88,7 +88,7 @@ fn wait_until_told(bench: &TestBench, text: &str) -> ProgramOutput {
     wait_for(text, || Some(bench.run(&["status"])).filter(|said| said.err.contains(text)))
 }
 
-/// How many attempts ended in which way.
+/// Returns the number of attempts for each outcome.
 fn outcomes(bench: &TestBench) -> Vec<(String, u64)> {
     let sql = "select outcome, count(*) as n from attempts group by outcome order by outcome";
     let row = |row: serde_json::Value| {

@@ -23,7 +23,7 @@ fn bench() -> TestBench {
     bench
 }
 
-/// What lies in the directory of a bench.
+/// Returns the names of the files in the directory of a bench.
 fn names(bench: &TestBench) -> Vec<String> {
     let entries = fs::read_dir(bench.path()).unwrap().flatten();
     let mut names: Vec<String> =

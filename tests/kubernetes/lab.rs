@@ -171,7 +171,7 @@ impl Lab {
         self.rheo(&args)
     }
 
-    /// What `rheo launch list` says of the fleet.
+    /// Returns the fleet as `rheo launch list` prints it.
     pub(crate) fn fleet(&self) -> Value {
         self.fleet_called("kubernetes")
     }
@@ -220,7 +220,7 @@ impl Lab {
         assert_eq!(number(failed), 0, "nothing failed");
     }
 
-    /// How many attempts ended so.
+    /// Returns the number of attempts with this outcome.
     pub(crate) fn attempts(&self, outcome: &str) -> u64 {
         self.bench.number(&format!("select count(*) from attempts where outcome = '{outcome}'"))
     }

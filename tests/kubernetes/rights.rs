@@ -1,4 +1,4 @@
-//! What the coordinator may do, and what it says where it may not.
+//! Rights of the coordinator in the cluster, and its messages where a right is missing.
 
 use rheo_tests::wait_for;
 

@@ -1,5 +1,5 @@
-//! What a real Slurm does not do on demand, by programs that answer in its place: limits of queued
-//! jobs, answers that are late, lost or make no sense, jobs that are held or forgotten.
+//! Fake Slurm commands, for answers that a real Slurm does not give on demand: limits of queued
+//! jobs, replies that are late, lost or make no sense, jobs that are held or forgotten.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

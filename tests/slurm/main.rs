@@ -25,7 +25,7 @@ fn long() -> String {
     sweeps::LONG.replace("epochs: 12", "epochs: 24").replace("retry: {lost: 100}", "")
 }
 
-/// What an undisturbed run leaves.
+/// Returns the traces of an undisturbed run.
 fn untouched() -> &'static Traces {
     static TRACES: OnceLock<Traces> = OnceLock::new();
     TRACES.get_or_init(|| {

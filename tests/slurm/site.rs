@@ -139,7 +139,7 @@ impl Site {
         ours.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
     }
 
-    /// How many jobs of pilots there ever were; clusters of tests forget none.
+    /// Returns the number of all jobs of pilots, ended ones included; clusters of tests forget none.
     pub(crate) fn jobs_ever(&self) -> usize {
         self.queue("all", "%j").iter().filter(|name| name.starts_with("slurm-")).count()
     }
@@ -238,7 +238,7 @@ impl Site {
         all
     }
 
-    /// What pilots have said.
+    /// Returns the logs of all pilots.
     pub(crate) fn log_of_pilots(&self) -> String {
         let logs = std::fs::read_dir(self.bench.state().join("logs"));
         logs.into_iter()

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use tree::Crate;
 
-/// Where one file first names an item of another.
+/// First line of a file that names an item of another file.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Naming {
     line: usize,

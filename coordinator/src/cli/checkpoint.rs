@@ -21,7 +21,7 @@ pub(super) struct ExportArgs {
     /// A trial, as in `demo/17` or `last/0`.
     #[arg(value_name = "SWEEP/TRIAL")]
     trial: TrialSelector,
-    /// Where to put them; by default SWEEP-TRIAL.safetensors here; `-` is standard output.
+    /// File of the weights; by default SWEEP-TRIAL.safetensors here; `-` is standard output.
     #[arg(long, short, value_name = "FILE", value_parser = super::path())]
     file: Option<PathBuf>,
 }

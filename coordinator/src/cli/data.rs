@@ -41,7 +41,7 @@ pub(super) struct FetchArgs {
     /// Which.
     #[arg(value_enum)]
     name: DataSetName,
-    /// Where to put it; by default `data/` and its name.
+    /// Directory of the data set; by default `data/` and its name.
     #[arg(long, env = env::DATA, value_name = "DIR", value_parser = super::path())]
     dir: Option<PathBuf>,
     /// Address of a directory to fetch from; may be given several times. By default public mirrors.

@@ -160,8 +160,8 @@ mod tests {
     fn a_description_is_cut_at_the_end_of_a_clause() {
         assert_eq!(clause("The sweep file"), "The sweep file");
         let long =
-            "Where results lie: a directory, or `s3://bucket/prefix`, `gs://...`, `az://...`";
-        assert_eq!(clause(long), "Where results lie");
+            "Location of results: a directory, or `s3://bucket/prefix`, `gs://...`, `az://...`";
+        assert_eq!(clause(long), "Location of results");
         let long =
             "Directory of data files such as MNIST, for tasks that do not name one themselves";
         assert_eq!(clause(long), "Directory of data files such as MNIST");

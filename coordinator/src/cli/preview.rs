@@ -18,7 +18,7 @@ use super::{GlobalArgs, dataset, format, point, submit};
 pub(super) struct Args {
     /// The sweep file.
     file: PathBuf,
-    /// How many trials to show.
+    /// Number of trials to show.
     #[arg(long, value_name = "N", default_value_t = 10)]
     trials: u64,
     #[command(flatten)]

@@ -83,11 +83,11 @@ impl JournalArgs {
 /// Storage options, given at the first start of a state directory and then remembered.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct StorageArgs {
-    /// Where results lie: a directory, or `s3://bucket/prefix`, `gs://...`, `az://...`; by default
+    /// Location of results: a directory, or `s3://bucket/prefix`, `gs://...`, `az://...`; by default
     /// `results` in the state directory.
     #[arg(long, env = env::RESULTS, value_name = "PLACE")]
     results: Option<StorageUrl>,
-    /// Where checkpoints lie, likewise; by default `checkpoints` in the state directory.
+    /// Location of checkpoints, likewise; by default `checkpoints` in the state directory.
     #[arg(long, env = env::CHECKPOINTS, value_name = "PLACE")]
     checkpoints: Option<StorageUrl>,
 }

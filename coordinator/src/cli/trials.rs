@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// cancelled or failed; may be given several times.
     #[arg(long, value_name = "STATUS", value_parser = parse_status)]
     status: Vec<TrialStatus>,
-    /// How many to list; 0 for all.
+    /// Most trials to list; 0 lists all.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
 }

@@ -54,7 +54,7 @@ fn jacobian() {
     }
 }
 
-/// What holds between norms of matrices of six rows, hence between their means.
+/// Checks inequalities between norms of matrices with six rows, which hold for their means too.
 fn check_norms(row: &Value) {
     let root = 6f64.sqrt() + 1e-9;
     let (spectral, infinity) = (number(row, "norm_spectral"), number(row, "norm_inf"));
@@ -124,7 +124,7 @@ fn eigenvalues() {
     }
 }
 
-/// What holds for eigenvalues of any real matrix, and of a rotation.
+/// Checks properties of the eigenvalues of any real matrix, and of a rotation.
 fn check_spectrum(spectrum: &[&Value], init: &str) {
     let (re, im) = (column(spectrum, "re"), column(spectrum, "im"));
     let sizes: Vec<f64> = re.iter().zip(&im).map(|(re, im)| re.hypot(*im)).collect();

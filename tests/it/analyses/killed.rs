@@ -24,7 +24,7 @@ const TABLES: [&str; 11] = [
     "mutual_information",
 ];
 
-/// Where a trial is when its worker is killed: a query that counts, and the count that is exceeded.
+/// Moments at which the worker is killed: a counting query, and the count that it must exceed.
 const MOMENTS: [(&str, u64); 4] = [
     ("select count(*) as n from epochs", 1),
     ("select count(*) as n from epochs", 3),

@@ -137,7 +137,7 @@ fn shape_traces() {
     shape_steps(&bench, &rows);
 }
 
-/// What is read off the traces, with the windows of the science reference scaled to 49 steps.
+/// Checks the steps against the traces, with the windows of the science reference scaled to 49 steps.
 fn shape_steps(bench: &TestBench, traces: &[Value]) {
     let rows = table(bench, "shape_steps", &STEPS);
     assert_once(&rows, 3 * 2, &["xi", "variant"]);

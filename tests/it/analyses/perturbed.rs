@@ -25,7 +25,7 @@ const EVALUATIONS: [&str; 14] = [
     "stderr",
 ];
 
-/// What tells the rows of a trial apart.
+/// Key columns of the rows of a trial.
 const CELL: [&str; 7] =
     ["perturbation", "level", "frequency", "from_step", "repetition", "shape_mode", "condition"];
 

@@ -36,7 +36,7 @@ fn seeds_are_pooled_and_tasks_compared() {
     robustness(&bench);
 }
 
-/// What was measured of each of `seeds`, once, though a seed may have run in both sweeps.
+/// Returns one row for each of `seeds`; a seed may have run in both sweeps.
 fn of_seeds<'r>(rows: &'r [Value], wanted: &Value, seeds: &[u64]) -> Vec<&'r Value> {
     let first = |seed: &u64| {
         let mut wanted = wanted.clone();

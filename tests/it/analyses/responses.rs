@@ -23,7 +23,7 @@ const TRACES: [&str; 9] =
 const ADAPTATION: [&str; 5] = ["connectivity", "neuron", "xi", "subset", "index"];
 const PCA: [&str; 6] = ["input", "t", "pc1", "pc2", "explained1", "explained2"];
 
-/// What a network is prepared and fitted with.
+/// Combinations of protocol, connectivity and variant.
 const PARTS: [[&str; 3]; 8] = [
     ["short", "isolated", "corrected"],
     ["short", "isolated", "released"],

@@ -1,5 +1,4 @@
-//! What somebody is told who is not let in: by `rheo` and by `rheo-worker` alike, with exit code 2,
-//! and with what to do.
+//! Messages to callers without access: `rheo` and `rheo-worker` both exit with 2 and name the remedy.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,7 +11,7 @@ use super::{ANY, said, serve};
 /// The variables that a case sets, beside the address.
 type Variables<'v> = &'v [(&'v str, &'v Path)];
 
-/// What both programs say in these circumstances.
+/// Returns the errors of both programs in these circumstances.
 fn transcript(server: &str, variables: Variables<'_>) -> String {
     // Neither a state directory nor a spool of the coordinator's.
     let elsewhere = TestBench::default();

@@ -1,4 +1,4 @@
-//! What listens where, as the system sees it.
+//! Listening sockets of our programs, as the system lists them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -57,7 +57,7 @@ fn u39_nothing_listens_beyond_loopback_unless_it_was_asked_to_and_workers_on_not
     assert_eq!(listening(running.pid()), BTreeSet::from(["00000000".to_owned()]));
 }
 
-/// What a port answers to some bytes, until it closes the connection.
+/// Returns the reply of a port to some bytes, until it closes the connection.
 fn answer(port: u16, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();

@@ -1,4 +1,4 @@
-//! Where a path leads: from the module that holds it, through re-exports, to the module that defines the item.
+//! Resolution of a path from the module that holds it, through re-exports, to the module that defines the item.
 
 use super::tree::{Crate, ModuleId};
 

@@ -23,10 +23,10 @@ pub(crate) struct Crate {
     pub(crate) modules: Vec<Module>,
 }
 
-/// How the text of a file is had; `None` where there is no such file.
+/// Reads the text of a file; `None` if there is no such file.
 type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
-/// Where a module stands in the tree and on disk.
+/// Position of a module in the tree and on disk.
 struct Place {
     parent: Option<ModuleId>,
     file: PathBuf,
