@@ -102,7 +102,7 @@ fn check_group(
         if !seen.insert(values) {
             let place = parts.declarations.get(&group[0]).and_then(|first| first.values.get(row));
             let message =
-                format!("row {} of {} comes up twice", row + 1, field::names(group, "and"));
+                format!("row {} of {} repeats an earlier row", row + 1, field::names(group, "and"));
             let help = "its trials would be the same: delete the row";
             reader.report.error(place.map_or(span, |listed| listed.span), message).help(help);
         }
@@ -127,9 +127,9 @@ fn check_circles(reader: &mut FieldReader<'_>, space: &Space, declarations: &Dec
         let span = place.map_or(Span::new(0, 0), |entry| entry.span);
         reader
             .report
-            .error(span, format!("whether `{}` exists depends on itself", parameter.path))
+            .error(span, format!("the conditions of `{0}` depend on `{0}` itself", parameter.path))
             .about(&parameter.path)
-            .help("its conditions, or those that they depend on, go in a circle: delete one");
+            .help("the conditions form a circle: delete one of them");
     }
 }
 

@@ -92,7 +92,7 @@ fn not_a_mapping(reader: &mut FieldReader<'_>, path: &str, node: &YamlNode) {
         YamlValue::Null => format!("write `{path}: {{values: [...]}}`"),
         _ => format!("write `{path}: {{value: {snippet}}}`"),
     };
-    let message = format!("`{path}` must say what it takes, not be {found}");
+    let message = format!("`{path}` must be a mapping such as `{{values: [...]}}`, not {found}");
     reader.report.error(node.span, message).about(path).help(help);
 }
 
@@ -160,7 +160,11 @@ impl<'n> DeclarationReader<'_, '_, 'n> {
             let has_typo = self.has_unknown_key();
             if !has_typo {
                 let help = "write `values: [...]`, or `min` and `max`";
-                self.error(self.entry.span, format!("`{}` takes no values", self.path), help);
+                self.error(
+                    self.entry.span,
+                    format!("`{}` has neither values nor a range", self.path),
+                    help,
+                );
             }
             None
         }
@@ -252,11 +256,16 @@ impl<'n> DeclarationReader<'_, '_, 'n> {
 
     fn probabilities(&mut self, node: &YamlNode, count: usize) -> Option<Vec<f64>> {
         let YamlValue::List(items) = &node.value else {
-            self.error(node.span, "`probabilities` must be a list", "one number for each value");
+            self.error(
+                node.span,
+                "`probabilities` must be a list",
+                "give one number for each value",
+            );
             return None;
         };
         if items.len() != count {
-            let message = format!("{count} values have {} probabilities", items.len());
+            let message =
+                format!("`probabilities` has {} entries, but `values` has {count}", items.len());
             self.error(node.span, message, "give one number for each value");
             return None;
         }
@@ -265,11 +274,15 @@ impl<'n> DeclarationReader<'_, '_, 'n> {
             match number(&item.value) {
                 Some(p) if p > 0.0 => probabilities.push(p),
                 Some(0.0) => {
-                    let message = "a value with probability 0 never comes up";
+                    let message = "a value with probability 0 never occurs";
                     self.error(item.span, message, "delete the value and its probability");
                 }
                 _ => {
-                    self.error(item.span, "a probability must be a positive number", "such as 0.5");
+                    self.error(
+                        item.span,
+                        "a probability must be a positive number",
+                        "write a number such as 0.5",
+                    );
                 }
             }
         }
@@ -290,26 +303,22 @@ impl<'n> DeclarationReader<'_, '_, 'n> {
         if method != Some(SearchMethod::Grid) {
             return true;
         }
-        let (span, message) = match domain {
+        match domain {
             Domain::Constant { .. }
             | Domain::IntUniform { .. }
             | Domain::Categorical { probabilities: None, .. } => return true,
             Domain::Categorical { .. } => {
                 let span = self.get("probabilities").map_or(self.entry.span, |entry| entry.span);
-                (
-                    span,
-                    "a grid runs every value once: `probabilities` mean nothing in it".to_owned(),
-                )
+                let message = "a grid does not use `probabilities`: it runs every value once";
+                self.error(span, message, "delete them, or write `method: random` or `sobol`");
             }
             _ => {
-                let path = self.path;
-                (
-                    self.entry.span,
-                    format!("a grid needs the values of `{path}`, not a distribution"),
-                )
+                let message =
+                    format!("a grid needs the values of `{}`, not a distribution", self.path);
+                let help = "write `values: [...]`, or `method: random` or `sobol`";
+                self.error(self.entry.span, message, help);
             }
-        };
-        self.error(span, message, "write `values: [...]`, or `method: random` or `sobol`");
+        }
         false
     }
 }

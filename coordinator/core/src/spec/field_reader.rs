@@ -278,7 +278,7 @@ pub(super) fn join(within: &str, name: &str) -> String {
 /// Describes a value for a message.
 pub(super) fn describe(value: &YamlValue, snippet: &str) -> String {
     match value {
-        YamlValue::Null => "nothing".to_owned(),
+        YamlValue::Null => "empty".to_owned(),
         YamlValue::Text(text) => format!("the text `{text}`"),
         YamlValue::List(_) => "a list".to_owned(),
         YamlValue::Mapping(_) => "a mapping".to_owned(),

@@ -151,9 +151,12 @@ impl<'n> Declarations<'n> {
         for entry in entries.iter().filter(|entry| entry.key != "parameters") {
             reader
                 .report
-                .error(entry.span, format!("`{}` stands beside nested `parameters`", entry.key))
+                .error(
+                    entry.span,
+                    format!("`{}` cannot stand beside nested `parameters`", entry.key),
+                )
                 .about(path)
-                .help("only `parameters` can stand here");
+                .help("move it into `parameters`, or delete it");
         }
     }
 

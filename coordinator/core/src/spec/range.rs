@@ -27,13 +27,18 @@ impl DeclarationReader<'_, '_, '_> {
         if distribution == "log_uniform" {
             (min, max) = (min.exp(), max.exp());
             if !max.is_finite() || min == 0.0 {
-                let message = "the bounds of `log_uniform` are exponents of e, and these are huge";
+                let message =
+                    "the bounds of `log_uniform` are exponents of e, and these are too large";
                 self.error(self.entry.span, message, "write `log_uniform_values`");
                 return None;
             }
         } else if distribution.contains("log") && min <= 0.0 {
             let span = self.span("min");
-            self.error(span, "the logarithm needs a positive `min`", "write a small number");
+            self.error(
+                span,
+                "the logarithm needs a positive `min`",
+                "write a small positive number",
+            );
             return None;
         }
         self.check_range(min, max, distribution)?;
@@ -61,7 +66,7 @@ impl DeclarationReader<'_, '_, '_> {
                     _ => "int_uniform",
                 };
                 let message =
-                    format!("`{path}` is a whole number, `{distribution}` gives fractions");
+                    format!("`{path}` is a whole number, but `{distribution}` gives fractions");
                 let help = match self.get("distribution") {
                     Some(_) => format!("write `distribution: {instead}`"),
                     None => "write whole numbers for `min` and `max`".to_owned(),
@@ -70,7 +75,7 @@ impl DeclarationReader<'_, '_, '_> {
                 false
             }
             ty => {
-                let message = format!("`{path}` must be {ty}, `{distribution}` gives numbers");
+                let message = format!("`{path}` must be {ty}, but `{distribution}` gives numbers");
                 self.error(span, message, "write `values: [...]`");
                 false
             }
@@ -203,7 +208,8 @@ impl DeclarationReader<'_, '_, '_> {
             return None;
         }
         if whole_field && whole(q).is_none() {
-            let message = format!("`{}` is a whole number, multiples of {q} are not", self.path);
+            let message =
+                format!("`{}` is a whole number, but multiples of {q} are not", self.path);
             self.error(span, message, "write a whole `q`");
             return None;
         }
@@ -237,8 +243,10 @@ impl DeclarationReader<'_, '_, '_> {
         let is_log = distribution == "log_normal";
         if !has_room(range, is_log) {
             let ends = if is_log { "every positive number" } else { "every number" };
-            let message =
-                format!("`{}` must be {}, `{distribution}` gives {ends}", self.path, self.field.ty);
+            let message = format!(
+                "`{}` must be {}, but `{distribution}` gives {ends}",
+                self.path, self.field.ty
+            );
             let help = match range.max.or(range.below) {
                 None => "write `distribution: log_normal`",
                 Some(_) => "write `distribution: uniform` with `min` and `max`",

@@ -35,7 +35,10 @@ fn wrong_replicates(reader: &mut FieldReader<'_>, node: &YamlNode) {
     let found = describe(&node.value, reader.report.snippet(node.span));
     reader
         .report
-        .error(node.span, format!("`replicates` must be a number or seeds, not {found}"))
+        .error(
+            node.span,
+            format!("`replicates` must be a number or a mapping with `seeds`, not {found}"),
+        )
         .about("replicates")
         .help("write `replicates: 3` or `replicates: {seeds: [1, 2, 3]}`");
 }

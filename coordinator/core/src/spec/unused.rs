@@ -201,7 +201,7 @@ fn report_parameters(
             let span = declared.when.map_or(declared.span, |when| when.span);
             reader
                 .report
-                .error(span, format!("`{}` never exists", parameter.path))
+                .error(span, format!("`{}` exists in no trial", parameter.path))
                 .about(&parameter.path)
                 .help(format!(
                     "{}: change `when`, or delete the parameter",

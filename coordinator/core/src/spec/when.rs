@@ -111,7 +111,7 @@ fn values(
             reader.report.error(node.span, "this value is given twice").help(help);
             is_right = false;
         } else if let Err(help) = check(&value) {
-            let message = format!("`{path}` never is `{}` in this sweep", plain(&value));
+            let message = format!("`{path}` is never `{}` in this sweep", plain(&value));
             reader.report.error(node.span, message).about(path).help(help);
             is_right = false;
         }
@@ -128,9 +128,9 @@ fn unknown(reader: &mut FieldReader<'_>, declarations: &Declarations<'_>, entry:
     if declarations.schema.fields.at(name).is_some() {
         reader
             .report
-            .error(entry.span, format!("a condition cannot look at `{name}`"))
+            .error(entry.span, format!("a condition cannot use `{name}`"))
             .about(name)
-            .help("it can look at parameters and at fields with a single value");
+            .help("it can use parameters, and fields with a single value");
         return;
     }
     let mistake = reader
@@ -139,7 +139,7 @@ fn unknown(reader: &mut FieldReader<'_>, declarations: &Declarations<'_>, entry:
         .about(name);
     match declarations.nearest_field(name) {
         Some(near) => mistake.help(format!("did you mean `{near}`?")),
-        None => mistake.help("a condition looks at a parameter or at another field"),
+        None => mistake.help("a condition names a parameter or another field"),
     };
 }
 
@@ -148,10 +148,10 @@ fn takes(path: &str, domain: &Domain) -> String {
     match domain {
         Domain::Categorical { values, .. } => {
             let values: Vec<String> = values.iter().map(plain).collect();
-            format!("it takes {}", field::names(&values, "and"))
+            format!("its values are {}", field::names(&values, "and"))
         }
         domain if domain.size().is_none() => {
-            format!("`{path}` is continuous: no single value comes up")
+            format!("`{path}` is continuous and never takes an exact value")
         }
         _ => "write one of its values".to_owned(),
     }

@@ -55,7 +55,7 @@ fn zip_group(
                         .report
                         .error(node.span, format!("`{}` is zipped twice", member.path))
                         .about(&member.path)
-                        .help("a parameter steps with one group");
+                        .help("a parameter can be in one group only");
                     is_right = false;
                 }
                 members.push(member);
@@ -64,7 +64,7 @@ fn zip_group(
     }
     if names.len() < 2 {
         let help = "name at least two parameters";
-        reader.report.error(span, "this group has nothing to step together").help(help);
+        reader.report.error(span, "this group has fewer than two parameters").help(help);
         return None;
     }
     if !is_right || !check_lengths(reader, span, &members) {
@@ -82,7 +82,7 @@ fn zip_member<'a, 'n>(
 ) -> Option<&'a DeclaredParameter<'n>> {
     let YamlValue::Text(name) = &node.value else {
         let found = describe(&node.value, reader.report.snippet(node.span));
-        let message = format!("a group of `zip` names parameters, this is {found}");
+        let message = format!("a group of `zip` must name parameters, not be {found}");
         reader.report.error(node.span, message).help("write the path of a parameter");
         return None;
     };

@@ -55,21 +55,24 @@ impl TrialConfig {
         if training.only_shape && training.learn_shape_from > 0 {
             problems.push(FieldConflict::new(
                 &["training.learn_shape_from", "training.only_shape"],
-                "nothing is learned before that epoch if only the shape is",
+                format!(
+                    "with `only_shape`, nothing is learned before epoch {}",
+                    training.learn_shape_from
+                ),
                 "delete one of the two",
             ));
         }
         if second.is_some() && training.early_stop.is_some() {
             problems.push(FieldConflict::new(
                 &["training.early_stop", "training.readapt"],
-                "a first training that stops early leaves open when the second one begins",
+                "the second training begins at a fixed epoch, so the first one cannot stop early",
                 "delete one of the two",
             ));
         }
         if training.learn_shape_from >= training.epochs && training.learn_shape_from > 0 {
             problems.push(FieldConflict::new(
                 &["training.learn_shape_from", "training.epochs"],
-                format!("the epochs end before epoch {}", training.learn_shape_from),
+                format!("training ends before epoch {}", training.learn_shape_from),
                 "write an epoch before the last, or set `network.kind: fixed`",
             ));
         }
@@ -148,7 +151,7 @@ impl TrialConfig {
                 &["network.n0"],
                 format!("a gain of `{n0}` is too close to zero"),
                 format!(
-                    "write a gain of at least {SMALLEST_GAIN} in size: smaller ones are replaced"
+                    "write at least {SMALLEST_GAIN}, or at most -{SMALLEST_GAIN}: gains between are replaced"
                 ),
             ));
         }
@@ -199,7 +202,7 @@ fn check_text(task: &Task, batch: u32, problems: &mut Vec<FieldConflict>) {
         if is_generated && symbols <= columns {
             problems.push(FieldConflict::new(
                 &[path, "task.length"],
-                format!("a text of {symbols} symbols has no {columns} columns"),
+                format!("a text of {symbols} symbols cannot be cut into {columns} columns"),
                 "write fewer columns, or a longer text",
             ));
         }
@@ -234,7 +237,10 @@ fn check_pool(task: &Task, side: u32, problems: &mut Vec<FieldConflict>) {
         (1..=side).filter(|pool| side.is_multiple_of(*pool)).map(|pool| pool.to_string()).collect();
     problems.push(FieldConflict::new(
         &["task.pool", "task.side"],
-        format!("an image of {side} by {side} pixels has no squares of {0} by {0}", task.pool),
+        format!(
+            "an image of {side} by {side} pixels cannot be divided into squares of {0} by {0}",
+            task.pool
+        ),
         format!("`task.pool` must divide {side}: one of {}", divisors.join(", ")),
     ));
 }
@@ -269,7 +275,7 @@ fn check_gpus(resources: &Resources, problems: &mut Vec<FieldConflict>) {
     if GpuAmount::from_number(gpus).is_err() {
         problems.push(FieldConflict::new(
             &["resources.gpus"],
-            format!("`{gpus}` is not a number of thousandths of a GPU"),
+            format!("`{gpus}` is finer than a thousandth of a GPU"),
             "write at most three digits after the point, such as 0.25",
         ));
     }
@@ -319,7 +325,7 @@ fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<FieldConflic
         if let Some(other) = earlier {
             problems.push(FieldConflict::new(
                 &[&format!("evaluate[{index}]"), &format!("evaluate[{other}]")],
-                format!("evaluates cells that entry {} of `evaluate` evaluates too", other + 1),
+                format!("this entry repeats cells of entry {} of `evaluate`", other + 1),
                 "merge the two entries, or give them different levels",
             ));
         }
@@ -378,7 +384,7 @@ fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<FieldCo
         if analyses.iter().take(index).any(|other| other.kind == analysis.kind) {
             problems.push(FieldConflict::new(
                 &[&format!("analyze[{index}]")],
-                "an analysis of this kind is given already",
+                "an analysis of this kind appears twice",
                 "give each kind once, with all its epochs",
             ));
         }
@@ -404,18 +410,18 @@ fn check_windows(analyses: &[Analysis], steps: u32, problems: &mut Vec<FieldConf
         match window.as_slice() {
             &[start, end] if start >= end => problems.push(FieldConflict::new(
                 &[&place],
-                format!("there is no step from {start} on and before {end}"),
+                format!("the window from {start} to {end} is empty"),
                 example,
             )),
             &[_, end] if end > steps => problems.push(FieldConflict::new(
                 &[&place, "task.kind"],
-                format!("sequences of this task have {steps} steps, the window ends at {end}"),
+                format!("sequences of this task have {steps} steps, but the window ends at {end}"),
                 example,
             )),
             &[_, _] => {}
             other => problems.push(FieldConflict::new(
                 &[&place],
-                format!("a window has 2 steps, not {}", other.len()),
+                format!("a window has 2 numbers, not {}", other.len()),
                 example,
             )),
         }

@@ -22,7 +22,7 @@ pub(super) fn parse(tokens: &[SpannedToken], length: usize) -> Result<(Expr, Vec
     let root = parser.or()?;
     match parser.peek() {
         None => Ok((root, parser.names)),
-        Some(_) => Err(parser.unexpected("the end")),
+        Some(_) => Err(parser.unexpected("the end of the constraint")),
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
             ("", 0, "expected a name or a value, but the text ends here", None),
             ("a <", 3, "expected a name or a value, but the text ends here", None),
             ("a < < b", 4, "expected a name or a value, found `<`", None),
-            ("a b", 2, "expected the end, found `b`", None),
+            ("a b", 2, "expected the end of the constraint, found `b`", None),
             ("(a < b", 6, "expected `)`, but the text ends here", None),
             ("a in b", 5, "expected a list such as `[1, 2]`, found `b`", None),
             ("a in [1, 2", 10, "expected `]`, but the text ends here", None),

@@ -117,8 +117,7 @@ impl Checker<'_> {
     fn expect(&mut self, expr: &Expr, wanted: ValueType, user: &str) {
         let Some(NameType { kind, .. }) = self.kind(expr) else { return };
         if kind != wanted {
-            let message =
-                format!("{user} needs {}, this is {}", wanted.describe(), kind.describe());
+            let message = format!("{user} needs {}, not {}", wanted.describe(), kind.describe());
             self.errors.push(Error::new(expr.span.clone(), message));
         }
     }
@@ -141,10 +140,10 @@ impl Checker<'_> {
         if choices.contains(text) {
             return;
         }
-        let error = Error::new(other.span.clone(), format!("it never is `{text}`"));
+        let error = Error::new(other.span.clone(), format!("the value is never `{text}`"));
         let help = match suggest::nearest(&[], text, choices.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it is {}", quoted(choices, "or")),
+            None => format!("the values are {}", quoted(choices, "and")),
         };
         self.errors.push(error.with_help(help));
     }
@@ -175,23 +174,23 @@ mod tests {
         let cases: [(&str, &[(usize, &str)]); 13] = [
             ("n < 3 and flag and kind == 'small'", &[]),
             ("reported < 3 or not reported", &[]),
-            ("n + 1", &[(0, "a constraint needs true or false, this is a number")]),
-            ("kind", &[(0, "a constraint needs true or false, this is a text")]),
-            ("kind < 3", &[(0, "`<` needs a number, this is a text")]),
+            ("n + 1", &[(0, "a constraint needs true or false, not a number")]),
+            ("kind", &[(0, "a constraint needs true or false, not a text")]),
+            ("kind < 3", &[(0, "`<` needs a number, not a text")]),
             ("n == 'small'", &[(5, "a number never equals a text")]),
             ("flag in [true, 1]", &[(15, "true or false never equals a number")]),
-            ("kind == 'rel'", &[(8, "it never is `rel`")]),
-            ("'x' != kind", &[(0, "it never is `x`")]),
-            ("kind in ['small', 'gru']", &[(18, "it never is `gru`")]),
+            ("kind == 'rel'", &[(8, "the value is never `rel`")]),
+            ("'x' != kind", &[(0, "the value is never `x`")]),
+            ("kind in ['small', 'gru']", &[(18, "the value is never `gru`")]),
             ("m < n or m > 2", &[(0, "no `m`"), (9, "no `m`")]),
             (
                 "not n and -flag < 1",
                 &[
-                    (4, "`not` needs true or false, this is a number"),
-                    (11, "`-` needs a number, this is true or false"),
+                    (4, "`not` needs true or false, not a number"),
+                    (11, "`-` needs a number, not true or false"),
                 ],
             ),
-            ("n and true", &[(0, "`and` needs true or false, this is a number")]),
+            ("n and true", &[(0, "`and` needs true or false, not a number")]),
         ];
         for (text, expected) in cases {
             let found = mistakes(text);
