@@ -3,6 +3,10 @@
 
 mod decide;
 mod demand;
+mod health;
+mod pilot_status;
+mod reconcile;
+mod scale;
 mod unfit_pilot;
 mod view;
 

@@ -2,18 +2,18 @@
 //!
 //! Every rule names the fields it read, so that the error can point to their position in the file.
 
-use super::task::{CIFAR_SIDE, MNIST_SIDE};
-use super::{
-    Analysis, Device, Evaluation, EvaluationKind, LyapunovMode, NetworkKind, Optimizer, Resources,
-    ShapeMode, Task, TaskKind, TextSource, TrialConfig,
-};
+mod analyze;
+mod evaluate;
+mod task;
+
 use rheo_core::resources::GpuAmount;
 use rheo_core::schema::FieldConflict;
 
-/// Sizes of the splits of MNIST: training, validation, test (science: section 4).
-const MNIST_SIZES: [u32; 3] = [50_000, 10_000, 10_000];
-/// Sizes of the splits of CIFAR-10: training, validation, test (science: section 4).
-const CIFAR_SIZES: [u32; 3] = [45_000, 5_000, 10_000];
+use super::{Device, EvaluationKind, NetworkKind, Optimizer, Resources, TaskKind, TrialConfig};
+use analyze::{check_analyses, check_windows};
+use evaluate::check_evaluations;
+use task::check_task;
+
 /// Smallest absolute gain that the network does not replace (science: gain policy).
 const SMALLEST_GAIN: f64 = 1e-3;
 
@@ -158,110 +158,6 @@ impl TrialConfig {
     }
 }
 
-fn check_task(task: &Task, batch: u32, problems: &mut Vec<FieldConflict>) {
-    match task.kind {
-        TaskKind::Digits => {
-            if matches!(task.side, 14 | 28) {
-                check_pool(task, task.side, problems);
-            } else {
-                problems.push(FieldConflict::new(
-                    &["task.side", "task.kind"],
-                    format!("digits are 14 or 28 pixels wide, not `{}`", task.side),
-                    "write `side: 14` or `side: 28`",
-                ));
-            }
-            if !task.permute && task.permutation_seed != Task::default().permutation_seed {
-                problems.push(FieldConflict::new(
-                    &["task.permutation_seed", "task.permute"],
-                    "`task.permutation_seed` has no effect without `task.permute: true`",
-                    "delete it, or permute the pixels",
-                ));
-            }
-        }
-        TaskKind::Smnist | TaskKind::Psmnist => {
-            check_pool(task, MNIST_SIDE, problems);
-            check_sizes(task, "MNIST", MNIST_SIZES, problems);
-            check_paper_seeds(task, problems);
-        }
-        TaskKind::Gscifar10 => {
-            check_pool(task, CIFAR_SIDE, problems);
-            check_sizes(task, "CIFAR-10", CIFAR_SIZES, problems);
-        }
-        TaskKind::CharLm => check_text(task, batch, problems),
-        TaskKind::Copy | TaskKind::Evidence => {}
-    }
-}
-
-fn check_text(task: &Task, batch: u32, problems: &mut Vec<FieldConflict>) {
-    let is_generated = task.source == TextSource::Markov;
-    let columns = [
-        ("training.batch", task.length, batch),
-        ("task.eval_batch", task.length / 10, task.eval_batch),
-    ];
-    for (path, symbols, columns) in columns {
-        if is_generated && symbols <= columns {
-            problems.push(FieldConflict::new(
-                &[path, "task.length"],
-                format!("a text of {symbols} symbols cannot be cut into {columns} columns"),
-                "write fewer columns, or a longer text",
-            ));
-        }
-    }
-    let usual = Task::default();
-    let fields = [
-        ("task.length", task.length != usual.length, !is_generated),
-        ("task.seed", task.seed != usual.seed, !is_generated),
-        ("task.data", task.data.is_some(), is_generated),
-    ];
-    for (path, given, ignored) in fields {
-        if given && ignored {
-            let help = if is_generated {
-                "delete it, or set `task.source` to `bytes` or `ptb`"
-            } else {
-                "delete it, or set `task.source: markov`"
-            };
-            problems.push(FieldConflict::new(
-                &[path, "task.source"],
-                format!("`{path}` has no effect with this `task.source`"),
-                help,
-            ));
-        }
-    }
-}
-
-fn check_pool(task: &Task, side: u32, problems: &mut Vec<FieldConflict>) {
-    if side.is_multiple_of(task.pool) {
-        return;
-    }
-    let divisors: Vec<String> =
-        (1..=side).filter(|pool| side.is_multiple_of(*pool)).map(|pool| pool.to_string()).collect();
-    problems.push(FieldConflict::new(
-        &["task.pool", "task.side"],
-        format!(
-            "an image of {side} by {side} pixels cannot be divided into squares of {0} by {0}",
-            task.pool
-        ),
-        format!("`task.pool` must divide {side}: one of {}", divisors.join(", ")),
-    ));
-}
-
-fn check_sizes(task: &Task, set: &str, most: [u32; 3], problems: &mut Vec<FieldConflict>) {
-    let sizes = [
-        ("task.train_size", task.train_size),
-        ("task.validation_size", task.validation_size),
-        ("task.test_size", task.test_size),
-    ];
-    for ((path, size), most) in sizes.into_iter().zip(most) {
-        if size > most {
-            problems.push(FieldConflict::new(
-                &[path, "task.kind"],
-                format!("{set} has {most} images for `{path}`, not {size}"),
-                format!("write {most} or less"),
-            ));
-        }
-    }
-}
-
 /// Checks for a GPU fraction that is unused, or finer than thousandths.
 fn check_gpus(resources: &Resources, problems: &mut Vec<FieldConflict>) {
     let Some(gpus) = resources.gpus else { return };
@@ -279,168 +175,6 @@ fn check_gpus(resources: &Resources, problems: &mut Vec<FieldConflict>) {
             "write at most three digits after the point, such as 0.25",
         ));
     }
-}
-
-fn check_paper_seeds(task: &Task, problems: &mut Vec<FieldConflict>) {
-    if !task.paper_seeds {
-        return;
-    }
-    let usual = Task::default();
-    let seeds = [
-        ("task.permutation_seed", task.permutation_seed, usual.permutation_seed),
-        ("task.split_seed", task.split_seed, usual.split_seed),
-    ];
-    for (path, seed, usual) in seeds {
-        if seed != usual {
-            problems.push(FieldConflict::new(
-                &[path, "task.paper_seeds"],
-                format!("`{path}` has no effect with `task.paper_seeds: true`"),
-                "delete one of the two",
-            ));
-        }
-    }
-}
-
-/// Checks for cells that would be evaluated twice, since their rows could not be told apart.
-fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<FieldConflict>) {
-    for (index, one) in evaluations.iter().enumerate() {
-        let lists = [("level", &one.level), ("frequency", &one.frequency), ("from", &one.from)];
-        for (field, values) in lists {
-            if let Some(value) = values.as_ref().and_then(|values| repeated(values)) {
-                problems.push(FieldConflict::new(
-                    &[&format!("evaluate[{index}].{field}")],
-                    format!("`{value}` appears twice"),
-                    "every level is evaluated once: delete one of the two",
-                ));
-            }
-        }
-        if repeated(&one.shape_mode).is_some() {
-            problems.push(FieldConflict::new(
-                &[&format!("evaluate[{index}].shape_mode")],
-                "a mode appears twice",
-                "delete one of the two",
-            ));
-        }
-        let earlier = evaluations.iter().take(index).position(|other| overlap(one, other));
-        if let Some(other) = earlier {
-            problems.push(FieldConflict::new(
-                &[&format!("evaluate[{index}]"), &format!("evaluate[{other}]")],
-                format!("this entry repeats cells of entry {} of `evaluate`", other + 1),
-                "merge the two entries, or give them different levels",
-            ));
-        }
-    }
-}
-
-fn overlap(one: &Evaluation, other: &Evaluation) -> bool {
-    fn meet(one: Option<&Vec<f64>>, other: Option<&Vec<f64>>) -> bool {
-        match (one, other) {
-            (Some(one), Some(other)) => one.iter().any(|value| other.contains(value)),
-            // Without values it is the grid of the paper, whose extent is not known here; assume an
-            // overlap.
-            _ => true,
-        }
-    }
-    let shared_mode = |mode: &ShapeMode| other.shape_mode.contains(mode);
-    one.kind == other.kind
-        && meet(one.level.as_ref(), other.level.as_ref())
-        && meet(one.frequency.as_ref(), other.frequency.as_ref())
-        && meet(one.from.as_ref(), other.from.as_ref())
-        && one.shape_mode.iter().any(shared_mode)
-        && (one.phase, one.mean, one.shared) == (other.phase, other.mean, other.shared)
-}
-
-fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<FieldConflict>) {
-    for (index, analysis) in analyses.iter().enumerate() {
-        let place = format!("analyze[{index}].epochs");
-        for &epoch in analysis.epochs.iter().flatten() {
-            if i64::from(epoch) >= i64::from(epochs) {
-                problems.push(FieldConflict::new(
-                    &[&place, "training.epochs"],
-                    match epochs.checked_sub(1) {
-                        Some(last) => {
-                            format!("there is no epoch {epoch}: the epochs are 0 to {last}")
-                        }
-                        None => format!("there is no epoch {epoch}: nothing is trained"),
-                    },
-                    "write epochs from -1 (untrained) to the last, or delete the list",
-                ));
-            }
-        }
-        if let Some(epoch) = analysis.epochs.as_ref().and_then(|epochs| repeated(epochs)) {
-            problems.push(FieldConflict::new(
-                &[&place],
-                format!("epoch {epoch} appears twice"),
-                "delete one of the two",
-            ));
-        }
-        for field in repeated_fields(analysis) {
-            problems.push(FieldConflict::new(
-                &[&format!("analyze[{index}].{field}")],
-                "a value appears twice",
-                "every value is analysed once: delete one of the two",
-            ));
-        }
-        if analyses.iter().take(index).any(|other| other.kind == analysis.kind) {
-            problems.push(FieldConflict::new(
-                &[&format!("analyze[{index}]")],
-                "an analysis of this kind appears twice",
-                "give each kind once, with all its epochs",
-            ));
-        }
-    }
-}
-
-/// Checks the windows of test sequences of `steps` steps.
-fn check_windows(analyses: &[Analysis], steps: u32, problems: &mut Vec<FieldConflict>) {
-    for (index, analysis) in analyses.iter().enumerate() {
-        let Some(window) = &analysis.window else { continue };
-        let [place, mode] = ["window", "mode"].map(|field| format!("analyze[{index}].{field}"));
-        let example = format!(
-            "write the first counted step and the one after the last, such as `[0, {steps}]`"
-        );
-        let modes = analysis.mode.as_deref().unwrap_or_default();
-        if !modes.contains(&LyapunovMode::Driven) {
-            problems.push(FieldConflict::new(
-                &[&place, &mode],
-                format!("`{place}` has no effect without the mode `driven`"),
-                "delete it, or add `driven` to `mode`",
-            ));
-        }
-        match window.as_slice() {
-            &[start, end] if start >= end => problems.push(FieldConflict::new(
-                &[&place],
-                format!("the window from {start} to {end} is empty"),
-                example,
-            )),
-            &[_, end] if end > steps => problems.push(FieldConflict::new(
-                &[&place, "task.kind"],
-                format!("sequences of this task have {steps} steps, but the window ends at {end}"),
-                example,
-            )),
-            &[_, _] => {}
-            other => problems.push(FieldConflict::new(
-                &[&place],
-                format!("a window has 2 numbers, not {}", other.len()),
-                example,
-            )),
-        }
-    }
-}
-
-/// Returns the lists of an analysis that contain a value twice; their rows could not be told apart.
-fn repeated_fields(analysis: &Analysis) -> impl Iterator<Item = &'static str> {
-    fn again<T: PartialEq + Copy>(values: Option<&Vec<T>>) -> bool {
-        values.is_some_and(|values| repeated(values).is_some())
-    }
-    let fields = [
-        ("level", again(analysis.level.as_ref())),
-        ("mode", again(analysis.mode.as_ref())),
-        ("lengths", again(analysis.lengths.as_ref())),
-        ("lags", again(analysis.lags.as_ref())),
-        ("protocol", again(analysis.protocol.as_ref())),
-    ];
-    fields.into_iter().filter(|(_, is_repeated)| *is_repeated).map(|(field, _)| field)
 }
 
 /// Returns the first value that equals an earlier one.
