@@ -2,7 +2,7 @@
 //!
 //! Invariants, checked by [`State::defects`](crate::machine::State::defects) after every step of
 //! the property tests: a trial has at most one lease; attempt numbers only grow; every index below
-//! `next` is in exactly one of `live` and `done`, and `parked` is a subset of `done`; the durable
+//! `next` is in exactly one of `live` and `done`, and `retryable` is a subset of `done`; the durable
 //! rows of a trial never shrink, unless it is restarted.
 
 mod change;

@@ -126,7 +126,7 @@ impl Bench {
     /// Retries every failed trial, and prints the duration of the next snapshot.
     fn retry(&mut self) {
         let name = SweepName::parse("million").expect("a name");
-        let failed = self.coordinator.state.sweeps[&name].parked.len();
+        let failed = self.coordinator.state.sweeps[&name].retryable.len();
         let retried = self.coordinator.retry(&self.journal, &name, TrialSelection::Failed);
         retried.expect("room on the disk");
         let before = counter("io", "wchar");

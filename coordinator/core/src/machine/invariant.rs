@@ -118,12 +118,12 @@ impl Sweep {
         check(
             self.done
                 .iter()
-                .all(|(index, done)| done.outcome.is_final() != self.parked.contains_key(index)),
-            "parked is not exactly the failed and cancelled trials",
+                .all(|(index, done)| done.outcome.is_final() != self.retryable.contains_key(index)),
+            "retryable is not exactly the failed and cancelled trials",
         );
         check(
-            self.parked.keys().all(|index| self.done.contains_key(index)),
-            "a parked trial is not done",
+            self.retryable.keys().all(|index| self.done.contains_key(index)),
+            "a retryable trial is not done",
         );
         for outcome in TrialOutcome::ALL {
             let count = self.done.values().filter(|done| done.outcome == outcome).count() as u64;

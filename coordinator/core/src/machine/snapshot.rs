@@ -45,7 +45,7 @@ pub enum ChunkKind {
     /// Ended trials.
     Ended,
     /// Ended trials that can be retried, with the data for their next attempt.
-    Parked,
+    Retryable,
     /// Suggestions.
     Suggestions,
     /// Reports of trials.
@@ -55,7 +55,7 @@ pub enum ChunkKind {
 impl ChunkKind {
     /// Every kind; the position of a kind is its stored code.
     const ALL: [Self; 6] =
-        [Self::Sweep, Self::Live, Self::Ended, Self::Parked, Self::Suggestions, Self::Reports];
+        [Self::Sweep, Self::Live, Self::Ended, Self::Retryable, Self::Suggestions, Self::Reports];
 
     /// Returns the stored code.
     pub fn code(self) -> u8 {
@@ -76,7 +76,7 @@ pub enum Chunk<'s> {
     Sweep(&'s Sweep),
     /// Ended trials by index.
     Ended(Vec<(u64, &'s EndedTrial)>),
-    /// Running, waiting or parked trials by index.
+    /// Running, waiting or retryable trials by index.
     Trials(Vec<(u64, &'s Trial)>),
     /// Suggestions in order.
     Suggestions(&'s [Suggestion]),
@@ -93,8 +93,8 @@ pub enum StoredChunk {
     Live(Vec<(u64, Trial)>),
     /// Ended trials by index.
     Ended(Vec<(u64, EndedTrial)>),
-    /// Parked trials by index.
-    Parked(Vec<(u64, Trial)>),
+    /// Retryable trials by index.
+    Retryable(Vec<(u64, Trial)>),
     /// Suggestions in order.
     Suggestions(Vec<Suggestion>),
     /// Reports of trials by index.
@@ -110,7 +110,7 @@ impl<'de> DeserializeSeed<'de> for ChunkKind {
             Self::Sweep => StoredChunk::Sweep(Deserialize::deserialize(deserializer)?),
             Self::Live => StoredChunk::Live(Deserialize::deserialize(deserializer)?),
             Self::Ended => StoredChunk::Ended(Deserialize::deserialize(deserializer)?),
-            Self::Parked => StoredChunk::Parked(Deserialize::deserialize(deserializer)?),
+            Self::Retryable => StoredChunk::Retryable(Deserialize::deserialize(deserializer)?),
             Self::Suggestions => StoredChunk::Suggestions(Deserialize::deserialize(deserializer)?),
             Self::Reports => StoredChunk::Reports(Deserialize::deserialize(deserializer)?),
         })
@@ -177,7 +177,7 @@ impl State {
                 ChunkKind::Sweep => sweep.stored.0 = true,
                 ChunkKind::Live => sweep.live.mark_stored(*number),
                 ChunkKind::Ended => sweep.done.mark_stored(*number),
-                ChunkKind::Parked => sweep.parked.mark_stored(*number),
+                ChunkKind::Retryable => sweep.retryable.mark_stored(*number),
                 ChunkKind::Suggestions => sweep.history.mark_suggestions_stored(*number),
                 ChunkKind::Reports => sweep.history.mark_trials_stored(*number),
             }
@@ -202,14 +202,14 @@ impl Sweep {
         let key = |kind, number| ChunkKey { sweep: self.serial, kind, number };
         let ended = changed_chunks(&self.done)
             .map(move |(n, entries)| (key(ChunkKind::Ended, n), entries.map(Chunk::Ended)));
-        let parked = changed_chunks(&self.parked)
-            .map(move |(n, entries)| (key(ChunkKind::Parked, n), entries.map(Chunk::Trials)));
+        let retryable = changed_chunks(&self.retryable)
+            .map(move |(n, entries)| (key(ChunkKind::Retryable, n), entries.map(Chunk::Trials)));
         let suggestions = self.history.changed_suggestions().map(move |(n, suggestions)| {
             (key(ChunkKind::Suggestions, n), Some(Chunk::Suggestions(suggestions)))
         });
         let reports = changed_chunks(self.history.chunked_trials())
             .map(move |(n, entries)| (key(ChunkKind::Reports, n), entries.map(Chunk::Reports)));
-        ended.chain(parked).chain(suggestions).chain(reports)
+        ended.chain(retryable).chain(suggestions).chain(reports)
     }
 
     fn changes_of_live_trials(&self) -> impl Iterator<Item = ChangedChunk<'_>> {
@@ -226,7 +226,7 @@ impl Sweep {
             StoredChunk::Sweep(_) => return false,
             StoredChunk::Live(entries) => self.live.restore(entries),
             StoredChunk::Ended(entries) => self.done.restore(entries),
-            StoredChunk::Parked(entries) => self.parked.restore(entries),
+            StoredChunk::Retryable(entries) => self.retryable.restore(entries),
             StoredChunk::Suggestions(suggestions) => {
                 return self.history.restore_suggestions(number, suggestions);
             }
@@ -269,7 +269,7 @@ impl StoredRoot {
             sweep.stored.0 = true;
             sweep.live.mark_all_stored();
             sweep.done.mark_all_stored();
-            sweep.parked.mark_all_stored();
+            sweep.retryable.mark_all_stored();
             sweep.history.mark_all_stored();
         }
         Ok(state)

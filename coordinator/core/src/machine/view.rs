@@ -241,7 +241,7 @@ impl SweepView {
 impl Sweep {
     /// Returns the checkpoints that the trials of the sweep refer to.
     pub fn checkpoints(&self) -> BTreeSet<Digest> {
-        let live = self.live.values().chain(self.parked.values());
+        let live = self.live.values().chain(self.retryable.values());
         let done = self.done.values().filter_map(|done| done.checkpoint);
         live.filter_map(|trial| trial.checkpoint).chain(done).collect()
     }
@@ -303,7 +303,7 @@ impl TrialView {
             return None;
         }
         let planned = sweep.trial(index).ok();
-        let trial = sweep.live.get(&index).or_else(|| sweep.parked.get(&index));
+        let trial = sweep.live.get(&index).or_else(|| sweep.retryable.get(&index));
         let done = sweep.done.get(&index);
         let lease = trial.and_then(|trial| trial.lease.as_ref());
         let status = TrialStatus::of(sweep, index);

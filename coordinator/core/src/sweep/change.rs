@@ -44,14 +44,14 @@ impl Sweep {
         self.reopen(&retried.reopened, retried.at);
     }
 
-    /// Moves parked trials back to the waiting ones, with fresh retry budgets.
+    /// Moves retryable trials back to the waiting ones, with fresh retry budgets.
     fn reopen(&mut self, reopened: &[ReopenedTrial], at: Timestamp) {
         let left = self.next < self.planned.plan.trials() || !self.live.is_empty();
         if !reopened.is_empty() || left {
             self.ended = None;
         }
         for ReopenedTrial { index, .. } in reopened {
-            if let Some(mut trial) = self.parked.remove(*index) {
+            if let Some(mut trial) = self.retryable.remove(*index) {
                 trial.ends.clear();
                 trial.stop = None;
                 trial.not_before = at;
@@ -70,7 +70,7 @@ impl Sweep {
         let stopped = self.closed.is_some_and(SweepEndReason::stops_running_trials);
         for RestartedTrial { index, .. } in trials {
             let done = self.forget_end(*index);
-            let known = self.live.remove(*index).or_else(|| self.parked.remove(*index));
+            let known = self.live.remove(*index).or_else(|| self.retryable.remove(*index));
             let known = known.map(|t| (t.started, t.attempt, t.sequence, t.incarnation));
             let ended = done.map(|d| (d.started, d.attempt, d.sequence, d.incarnation));
             let Some((started, attempt, sequence, incarnation)) = known.or(ended) else { continue };
@@ -178,7 +178,7 @@ impl Sweep {
             trial.error.clone_from(&ended.error);
             trial.lease = None;
             trial.planned = SkipEq::default();
-            self.parked.insert(index, trial);
+            self.retryable.insert(index, trial);
         }
     }
 }

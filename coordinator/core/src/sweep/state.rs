@@ -47,8 +47,8 @@ pub struct Sweep {
     pub live: ChunkedMap<Trial>,
     /// Failed and cancelled trials, which can be retried.
     #[serde(skip)]
-    pub parked: ChunkedMap<Trial>,
-    /// Every ended trial, parked ones included.
+    pub retryable: ChunkedMap<Trial>,
+    /// Every ended trial, retryable ones included.
     #[serde(skip)]
     pub done: ChunkedMap<EndedTrial>,
     /// The numbers of trials in `done` by outcome.
@@ -176,7 +176,7 @@ impl Sweep {
             ended: None,
             next: 0,
             live: ChunkedMap::default(),
-            parked: ChunkedMap::default(),
+            retryable: ChunkedMap::default(),
             done: ChunkedMap::default(),
             outcomes: BTreeMap::new(),
             ranked: SkipEq(Some(BTreeSet::new())),

@@ -369,7 +369,7 @@ fn u09_one_failing_trial_stops_no_other() {
         }
     }
     assert_eq!((completed, world.sweep().count(TrialOutcome::Failed)), (5, 1));
-    let error = world.sweep().parked[&0].error.clone().unwrap();
+    let error = world.sweep().retryable[&0].error.clone().unwrap();
     assert_eq!(error, "ended as error 2 times (retry.error: 1): no memory left on this device");
     assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(SweepEndReason::Exhausted));
 }

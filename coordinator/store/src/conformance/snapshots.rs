@@ -63,7 +63,7 @@ pub(super) fn ended_trials_are_restored(open: JournalOpener<'_>) {
     let stored = &coordinator.state.sweeps[&sweep()];
     assert_eq!(stored.done.len() as u64, MANY + 250);
     assert_eq!(stored.live.len() as u64, WORKERS);
-    assert!(!stored.parked.is_empty());
+    assert!(!stored.retryable.is_empty());
 }
 
 pub(super) fn suggestions_are_restored_in_order(open: JournalOpener<'_>) {
@@ -83,7 +83,7 @@ pub(super) fn trials_of_stored_chunks_can_be_retried(open: JournalOpener<'_>) {
     snapshot(open, &mut coordinator);
     let counts = |coordinator: &TestCoordinator| {
         let sweep = &coordinator.state.sweeps[&sweep()];
-        (sweep.live.len(), sweep.parked.len())
+        (sweep.live.len(), sweep.retryable.len())
     };
     let (_, failed) = counts(&coordinator);
     assert!(failed > 2);

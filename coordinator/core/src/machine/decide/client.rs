@@ -77,7 +77,7 @@ fn resume(sweep: &Sweep, request: RequestId, at: Timestamp) -> Option<Event> {
     if !sweep.paused && sweep.closed.is_none() {
         return None;
     }
-    let reopened = reopen_parked(sweep, TrialOutcome::Cancelled);
+    let reopened = reopen_retryable(sweep, TrialOutcome::Cancelled);
     Some(Event::SweepResumed(SweepResumed { sweep: sweep.name().clone(), request, reopened, at }))
 }
 
@@ -99,8 +99,8 @@ fn retry(
     at: Timestamp,
 ) -> Result<Option<Event>, Rejection> {
     let reopened = match selection {
-        TrialSelection::Failed => reopen_parked(sweep, TrialOutcome::Failed),
-        TrialSelection::Cancelled => reopen_parked(sweep, TrialOutcome::Cancelled),
+        TrialSelection::Failed => reopen_retryable(sweep, TrialOutcome::Failed),
+        TrialSelection::Cancelled => reopen_retryable(sweep, TrialOutcome::Cancelled),
         TrialSelection::Trials(trials) => reopen_listed(sweep, trials)?,
     };
     let sweep = sweep.name().clone();
@@ -122,7 +122,7 @@ fn start_over(
     let trials: BTreeSet<u64> = trials.iter().copied().collect();
     let started = trials.into_iter().filter_map(|index| {
         let done = sweep.done.get(&index);
-        let trial = sweep.live.get(&index).or_else(|| sweep.parked.get(&index));
+        let trial = sweep.live.get(&index).or_else(|| sweep.retryable.get(&index));
         let checkpoint = match (trial, done) {
             (None, None) => return None,
             (trial, done) => trial.and_then(|t| t.checkpoint).or(done.and_then(|d| d.checkpoint)),
@@ -152,9 +152,10 @@ fn delete(sweep: &Sweep, request: RequestId, at: Timestamp) -> Result<Event, Rej
     Ok(Event::SweepDeleted(SweepDeleted { sweep: name, request, at }))
 }
 
-fn reopen_parked(sweep: &Sweep, outcome: TrialOutcome) -> Vec<ReopenedTrial> {
-    let parked = sweep.parked.keys().filter_map(|index| Some((*index, sweep.done.get(index)?)));
-    parked
+fn reopen_retryable(sweep: &Sweep, outcome: TrialOutcome) -> Vec<ReopenedTrial> {
+    let retryable =
+        sweep.retryable.keys().filter_map(|index| Some((*index, sweep.done.get(index)?)));
+    retryable
         .filter(|(_, done)| done.outcome == outcome)
         .map(|(index, done)| ReopenedTrial { index, was: done.outcome })
         .collect()
