@@ -5,12 +5,17 @@
 //! large grid holds the running trials only. The state machine owns it, and events change it.
 //! Everything that grows with the number of trials is stored in chunks ([`crate::chunked_map`]).
 
-use std::collections::HashSet;
+mod points;
+
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use points::{PointTable, PointValue};
+
 use crate::chunked_map::ChunkedMap;
+use crate::metric::Goal;
 use crate::sampler::Suggestion;
 use crate::skip_eq::SkipEq;
 use crate::space::Point;
@@ -24,10 +29,16 @@ pub struct HistoryRetention {
     pub reports: bool,
 }
 
-/// The past of a sweep. Its serialized form holds only the retention; the rest is stored in chunks.
+/// The past of a sweep. Its serialized form holds only the settings; the rest is stored in chunks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     keeps: HistoryRetention,
+    /// The number of seeds at each point.
+    #[serde(default)]
+    seeds: u64,
+    /// The direction in which the objective improves.
+    #[serde(default)]
+    goal: Goal,
     #[serde(skip)]
     suggestions: Vec<Suggestion>,
     /// The number of suggestions that are stored.
@@ -38,6 +49,9 @@ pub struct History {
     points: HashSet<Arc<Point>>,
     #[serde(skip)]
     trials: ChunkedMap<TrialHistory>,
+    /// The points by their results; empty unless reports are kept.
+    #[serde(skip)]
+    table: PointTable,
 }
 
 /// The past of a trial.
@@ -47,6 +61,9 @@ pub struct TrialHistory {
     pub reports: Vec<(u32, f64)>,
     /// The end, if the trial has ended.
     pub ending: Option<TrialEnding>,
+    /// The final value of the objective, if the trial completed with one.
+    #[serde(default)]
+    pub value: Option<f64>,
 }
 
 /// The end of a trial as samplers and pruners see it.
@@ -67,9 +84,14 @@ pub enum TrialEnding {
 const CHUNK_SUGGESTIONS: usize = 1024;
 
 impl History {
-    /// Creates an empty history.
-    pub fn new(keeps: HistoryRetention) -> Self {
-        Self { keeps, ..Self::default() }
+    /// Creates an empty history of points with `seeds` trials each.
+    pub fn new(keeps: HistoryRetention, seeds: u64, goal: Goal) -> Self {
+        Self { keeps, seeds: seeds.max(1), goal, ..Self::default() }
+    }
+
+    /// Returns the points by their results; empty unless reports are kept.
+    pub fn points(&self) -> &PointTable {
+        &self.table
     }
 
     /// Returns the suggestions in order; empty if they are not kept.
@@ -107,14 +129,17 @@ impl History {
 
     /// Restores stored trials.
     pub(crate) fn restore_trials(&mut self, trials: Vec<(u64, TrialHistory)>) {
+        let points: BTreeSet<u64> = trials.iter().map(|(trial, _)| self.point_of(*trial)).collect();
         self.trials.restore(trials);
+        points.into_iter().for_each(|point| self.update_point(point));
     }
 
     /// Restores a chunk of stored suggestions; returns false if it is not the next chunk.
     pub(crate) fn restore_suggestions(&mut self, number: u64, chunk: Vec<Suggestion>) -> bool {
         let is_next = number * CHUNK_SUGGESTIONS as u64 == self.suggestions.len() as u64;
-        self.points.extend(chunk.iter().map(|one| Arc::clone(&one.point)));
-        self.suggestions.extend(chunk);
+        for suggestion in chunk {
+            self.push_suggestion(suggestion);
+        }
         self.stored = SkipEq(self.suggestions.len());
         is_next
     }
@@ -140,9 +165,16 @@ impl History {
     /// Records the next suggestion.
     pub fn record_suggestion(&mut self, suggestion: &Suggestion) {
         if self.keeps.points {
-            self.points.insert(Arc::clone(&suggestion.point));
-            self.suggestions.push(suggestion.clone());
+            self.push_suggestion(suggestion.clone());
         }
+    }
+
+    fn push_suggestion(&mut self, suggestion: Suggestion) {
+        if self.keeps.reports {
+            self.table.note_suggestion(self.suggestions.len() as u64);
+        }
+        self.points.insert(Arc::clone(&suggestion.point));
+        self.suggestions.push(suggestion);
     }
 
     /// Records the value of the objective of `trial` after `epoch`. Repeated or late epochs and
@@ -157,14 +189,38 @@ impl History {
     /// Removes the reports and the end of `trial`, which restarts.
     pub fn forget(&mut self, trial: u64) {
         self.trials.remove(trial);
+        self.update_point(self.point_of(trial));
     }
 
-    /// Records the end of `trial`, or forgets it if ended trials are not kept.
-    pub fn record_end(&mut self, trial: u64, ending: TrialEnding) {
+    /// Records the end of `trial` and the final value of its objective, or forgets it if ended
+    /// trials are not kept.
+    pub fn record_end(&mut self, trial: u64, ending: TrialEnding, value: Option<f64>) {
         if self.keeps.reports {
-            self.trials.get_or_insert_with(trial, TrialHistory::default).ending = Some(ending);
+            let past = self.trials.get_or_insert_with(trial, TrialHistory::default);
+            (past.ending, past.value) = (Some(ending), value);
+            self.update_point(self.point_of(trial));
         } else {
             self.trials.remove(trial);
+        }
+    }
+
+    /// Records that `trial`, which had ended without a result, runs again.
+    pub fn reopen(&mut self, trial: u64) {
+        if let Some(past) = self.trials.get_mut(trial) {
+            past.ending = None;
+            self.update_point(self.point_of(trial));
+        }
+    }
+
+    fn point_of(&self, trial: u64) -> u64 {
+        trial / self.seeds.max(1)
+    }
+
+    fn update_point(&mut self, point: u64) {
+        if self.keeps.reports {
+            let first = point * self.seeds;
+            let trials = self.trials.range(first..first + self.seeds).map(|(_, trial)| trial);
+            self.table.update(point, trials, self.seeds, self.goal);
         }
     }
 }
@@ -182,9 +238,11 @@ mod tests {
 
     #[test]
     fn a_stored_history_knows_its_points() {
-        let mut history = History::new(HistoryRetention { points: true, reports: true });
+        let mut history =
+            History::new(HistoryRetention { points: true, reports: true }, 1, Goal::Minimize);
         history.record_suggestion(&suggestion(1));
-        let mut read = History::new(HistoryRetention { points: true, reports: true });
+        let mut read =
+            History::new(HistoryRetention { points: true, reports: true }, 1, Goal::Minimize);
         for (number, chunk) in history.changed_suggestions() {
             assert!(read.restore_suggestions(number, chunk.to_vec()));
         }
@@ -195,7 +253,8 @@ mod tests {
 
     #[test]
     fn suggestions_are_stored_from_the_first_incomplete_chunk_on() {
-        let mut history = History::new(HistoryRetention { points: true, reports: false });
+        let mut history =
+            History::new(HistoryRetention { points: true, reports: false }, 1, Goal::Minimize);
         let record = |history: &mut History, count: usize| {
             (0..count).for_each(|_| history.record_suggestion(&suggestion(1)));
         };
@@ -215,24 +274,25 @@ mod tests {
         history.mark_all_stored();
         record(&mut history, 1);
         assert_eq!(changed(&history), [(2, 1)]);
-        let mut read = History::new(HistoryRetention { points: true, reports: false });
+        let mut read =
+            History::new(HistoryRetention { points: true, reports: false }, 1, Goal::Minimize);
         assert!(!read.restore_suggestions(1, vec![suggestion(1)]), "a chunk is missing");
     }
 
     #[test]
     fn only_what_is_asked_for_is_kept() {
-        let mut history = History::new(HistoryRetention::default());
+        let mut history = History::new(HistoryRetention::default(), 1, Goal::Minimize);
         history.record_suggestion(&suggestion(1));
         history.record_report(0, 0, 0.5);
         history.record_report(1, 0, 0.5);
-        history.record_end(0, TrialEnding::Completed);
+        history.record_end(0, TrialEnding::Completed, None);
         assert!(history.suggestions().is_empty());
         assert_eq!(history.trials().map(|(index, _)| index).collect::<Vec<_>>(), [1]);
     }
 
     #[test]
     fn a_report_that_comes_twice_or_late_counts_once() {
-        let mut history = History::new(HistoryRetention::default());
+        let mut history = History::new(HistoryRetention::default(), 1, Goal::Minimize);
         for (epoch, value) in [(0, 0.1), (1, 0.2), (1, 0.3), (0, 0.4), (2, f64::NAN)] {
             history.record_report(7, epoch, value);
         }

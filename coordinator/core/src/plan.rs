@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 use crate::definition::{SearchMethod, SweepDefinition};
 use crate::history::History;
 use crate::id::Digest;
+use crate::metric::Goal;
 use crate::needs::Need;
 use crate::sampler::{Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion};
 use crate::schema::{FieldMismatch, WorkloadSchema};
@@ -24,6 +25,7 @@ pub struct Plan {
     schema: Arc<WorkloadSchema>,
     base: Json,
     seeds: Vec<u64>,
+    goal: Goal,
     run_cap: Option<u64>,
     sampler: Box<dyn Sampler>,
     /// The trial resolved last. Deciding and applying ask for the same trial in turn.
@@ -100,6 +102,7 @@ impl Plan {
             schema: Arc::clone(schema),
             base: definition.base.clone(),
             seeds: definition.seeds.clone(),
+            goal: definition.objective.goal,
             run_cap: definition.run_cap,
             sampler: sampler(definition, axes, grid),
             last: Mutex::default(),
@@ -144,7 +147,7 @@ impl Plan {
 
     /// Creates a history that keeps what this plan needs.
     pub fn history(&self) -> History {
-        History::new(self.sampler.retention())
+        History::new(self.sampler.retention(), self.seeds(), self.goal)
     }
 
     /// Returns the number of the point of trial `index`.

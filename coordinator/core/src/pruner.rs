@@ -53,13 +53,14 @@ mod tests {
 
     #[test]
     fn a_pruner_sees_the_reports_of_running_and_of_ended_trials() {
-        let mut history = History::new(HistoryRetention { points: false, reports: true });
+        let mut history =
+            History::new(HistoryRetention { points: false, reports: true }, 1, Goal::Maximize);
         for (trial, values) in [[0.5, 0.7], [0.6, 0.8], [0.1, 0.2]].iter().enumerate() {
             for (epoch, value) in (0..).zip(values) {
                 history.record_report(trial as u64, epoch, *value);
             }
         }
-        history.record_end(0, TrialEnding::Completed);
+        history.record_end(0, TrialEnding::Completed, None);
         let pruner = Median(Goal::Maximize);
         let verdicts = [0, 1, 2, 3].map(|trial| pruner.judge(&history, trial));
         assert_eq!(

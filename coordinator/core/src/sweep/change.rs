@@ -56,6 +56,7 @@ impl Sweep {
                 trial.stop = None;
                 trial.not_before = at;
                 self.forget_end(*index);
+                self.history.reopen(*index);
                 self.live.insert(*index, trial);
             }
         }
@@ -162,7 +163,7 @@ impl Sweep {
             trial.checkpoint = None;
         }
         let objective = ended.metrics.get(&self.planned.definition.objective.name).copied();
-        self.history.record_end(index, outcome.ending());
+        self.history.record_end(index, outcome.ending(), objective);
         let done = EndedTrial {
             outcome,
             attempt: trial.attempt,
