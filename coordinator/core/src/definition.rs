@@ -62,6 +62,21 @@ pub enum SearchMethod {
     Random,
     /// A scrambled Sobol sequence, which fills the space more evenly, without repeated points.
     Sobol,
+    /// The tree-structured Parzen estimator, a model of good and of other points, after a Sobol
+    /// sequence of ten points.
+    Tpe,
+    /// The default method with a model: `tpe`, under which name the sweep is kept.
+    Bayes,
+}
+
+impl SearchMethod {
+    /// Returns the method that a word in a file stands for.
+    pub(crate) fn resolved(self) -> Self {
+        match self {
+            Self::Bayes => Self::Tpe,
+            Self::Grid | Self::Random | Self::Sobol | Self::Tpe => self,
+        }
+    }
 }
 
 impl SearchMethod {
@@ -71,6 +86,8 @@ impl SearchMethod {
             Self::Grid => "grid",
             Self::Random => "random",
             Self::Sobol => "sobol",
+            Self::Tpe => "tpe",
+            Self::Bayes => "bayes",
         }
     }
 }

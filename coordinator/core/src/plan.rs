@@ -12,7 +12,7 @@ use crate::history::History;
 use crate::id::Digest;
 use crate::metric::Goal;
 use crate::needs::Need;
-use crate::sampler::{Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion};
+use crate::sampler::{Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion, Tpe};
 use crate::schema::{FieldMismatch, WorkloadSchema};
 use crate::space::Point;
 use crate::space::grid_index::{CountError, GridIndex};
@@ -244,6 +244,12 @@ fn sampler(
         }
         (SearchMethod::Sobol, grid) => Box::new(Sobol::new(axes, seed, distinct, grid.ok())),
         (SearchMethod::Random, grid) => Box::new(Random { axes, seed, distinct, grid: grid.ok() }),
+        (SearchMethod::Tpe | SearchMethod::Bayes, grid) => {
+            let grid = grid.ok();
+            // Points of a model can repeat in any space.
+            let start = Sobol::new(Arc::clone(&axes), seed, true, grid.clone());
+            Box::new(Tpe::new(start, Random { axes, seed, distinct: true, grid }))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod permutation;
 mod random;
 mod sobol;
 mod suggestion;
+mod tpe;
 
 use std::fmt::Debug;
 
@@ -17,6 +18,7 @@ pub(crate) use permutation::Permutation;
 pub(crate) use random::{Random, ShuffledGrid};
 pub(crate) use sobol::{SOBOL_SAMPLES, Sobol};
 pub use suggestion::Suggestion;
+pub(crate) use tpe::Tpe;
 
 use crate::history::{History, HistoryRetention};
 use crate::space::Point;

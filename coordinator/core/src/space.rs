@@ -5,9 +5,10 @@
 //! is in the modules below and never stored.
 
 pub(crate) mod domain;
+pub(crate) mod encoding;
 pub(crate) mod expression;
 pub(crate) mod grid_index;
-mod normal;
+pub(crate) mod normal;
 pub(crate) mod resolved_space;
 
 use std::fmt;

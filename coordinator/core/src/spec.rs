@@ -242,7 +242,7 @@ fn define_sweep(
         name: name?,
         workload: schema.workload.clone(),
         description: header.description,
-        method: header.method,
+        method: header.method.resolved(),
         objective,
         base,
         space,

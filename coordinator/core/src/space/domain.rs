@@ -249,6 +249,31 @@ impl Domain {
         }
     }
 
+    /// Returns the probability of values below `value` in a continuous domain.
+    pub(crate) fn probability(&self, value: &Json) -> Option<f64> {
+        let x = value.as_f64()?;
+        let u = match self {
+            Self::Uniform { min, max } => (x - min) / (max - min),
+            Self::LogUniformValues { min, max } => log_fraction(*min, *max, x),
+            Self::Normal { mu, sigma } => normal::probability((x - mu) / sigma),
+            Self::LogNormal { mu, sigma } => normal::probability((x.ln() - mu) / sigma),
+            _ => return None,
+        };
+        u.is_finite().then_some(u.clamp(0.0, 1.0))
+    }
+
+    /// Returns the interval of probabilities whose quantile is `row`, if rows of this domain are
+    /// not equally likely.
+    pub(crate) fn uneven_cell(&self, row: u64) -> Option<(f64, f64)> {
+        let Self::QLogUniformValues { min, max, q, .. } = self else { return None };
+        let steps = self.steps()?;
+        let edge = |x: f64| if x > *min { log_fraction(*min, *max, x.min(*max)) } else { 0.0 };
+        let (value, half) = (steps.value(row), q / 2.0);
+        let low = if row == 0 { 0.0 } else { edge(value - half) };
+        let high = if row + 1 == steps.count() { 1.0 } else { edge(value + half) };
+        Some((low, high))
+    }
+
     fn steps(&self) -> Option<MultiplesOfQ> {
         match self {
             Self::QUniform { min, max, q, .. } | Self::QLogUniformValues { min, max, q, .. } => {
@@ -281,6 +306,11 @@ fn weighted_row(probabilities: &[f64], u: f64) -> u64 {
 
 fn log_uniform(min: f64, max: f64, u: f64) -> f64 {
     (min.ln() + u * (max.ln() - min.ln())).exp().clamp(min, max)
+}
+
+/// Returns the probability of values below `x` if the logarithm is uniformly distributed.
+fn log_fraction(min: f64, max: f64, x: f64) -> f64 {
+    (x.ln() - min.ln()) / (max.ln() - min.ln())
 }
 
 /// Returns a number as JSON, as an integer if the field takes integers.

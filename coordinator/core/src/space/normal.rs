@@ -1,4 +1,4 @@
-//! Quantiles of the standard normal distribution. The module is separate, because it is all
+//! Quantiles and probabilities of the standard normal distribution. The module is separate, because it is all
 //! coefficients.
 //!
 //! Wichura M J (1988), Algorithm AS 241: The percentage points of the normal distribution, Applied
@@ -78,8 +78,13 @@ const TAIL: [[f64; 8]; 2] = [
     ],
 ];
 
+/// Returns the probability of values below `z`.
+pub(crate) fn probability(z: f64) -> f64 {
+    0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2)
+}
+
 /// Returns the quantile at `p`, 0 < p < 1.
-pub(super) fn quantile(p: f64) -> f64 {
+pub(crate) fn quantile(p: f64) -> f64 {
     let q = p - 0.5;
     if q.abs() <= 0.425 {
         return q * ratio(&CENTRE, 0.180_625 - q * q);

@@ -4,4 +4,5 @@
 
 #[path = "../brewing/mod.rs"]
 mod brewing;
+mod models;
 mod spaces;

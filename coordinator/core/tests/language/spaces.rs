@@ -18,7 +18,7 @@ use serde_json::{Value as Json, json};
 
 use crate::brewing::{BITTERNESS, BREWING, TASTE, workloads};
 
-fn brewing() -> Arc<WorkloadSchema> {
+pub(crate) fn brewing() -> Arc<WorkloadSchema> {
     workloads().schema(&BREWING)
 }
 
@@ -66,7 +66,7 @@ const RULES: [Rule; 5] = [
 
 /// The ingredients of a random space. Parameter i takes 0..sizes[i].
 #[derive(Debug, Clone)]
-struct Plot {
+pub(crate) struct Plot {
     sizes: Vec<i64>,
     /// For each parameter, another one that it depends on and the values required of it.
     when: Vec<Option<(usize, Vec<i64>)>>,
@@ -83,7 +83,7 @@ fn path(parameter: usize) -> String {
 }
 
 impl Plot {
-    fn space(&self) -> Space {
+    pub(crate) fn space(&self) -> Space {
         let parameters = self.order.iter().map(|&parameter| {
             // Zipped parameters list their values; of the others, odd ones are ranges.
             let is_range = parameter % 2 == 1 && !(self.is_zipped && parameter < 2);
@@ -111,7 +111,7 @@ impl Plot {
     }
 
     /// Lists all points by visiting every combination of values.
-    fn points(&self) -> BTreeSet<String> {
+    pub(crate) fn points(&self) -> BTreeSet<String> {
         let mut points = BTreeSet::new();
         let total: i64 = self.sizes.iter().product();
         for number in 0..total {
@@ -153,7 +153,7 @@ impl Plot {
 }
 
 prop_compose! {
-    fn plots()(
+    pub(crate) fn plots()(
         sizes in prop::collection::vec(1..4i64, 2..6),
     )(
         parents in prop::collection::vec(prop::option::of((any::<prop::sample::Index>(), prop::collection::vec(0..4i64, 1..3))), sizes.len()),
@@ -174,7 +174,7 @@ prop_compose! {
     }
 }
 
-fn texts(points: &[Point]) -> BTreeSet<String> {
+pub(crate) fn texts(points: &[Point]) -> BTreeSet<String> {
     points.iter().map(ToString::to_string).collect()
 }
 
@@ -213,7 +213,9 @@ proptest! {
     #[test]
     fn u32_a_plan_that_is_read_back_goes_on_with_the_same_suggestions(
         plot in plots(),
-        method in prop::sample::select(vec![SearchMethod::Grid, SearchMethod::Random, SearchMethod::Sobol]),
+        method in prop::sample::select(vec![
+            SearchMethod::Grid, SearchMethod::Random, SearchMethod::Sobol, SearchMethod::Tpe,
+        ]),
         stop in 0..10usize,
     ) {
         let mut space = plot.space();
