@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use crate::id::SweepName;
 use crate::metric::Objective;
 use crate::name::WorkloadName;
-use crate::space::Space;
+use crate::space::{Point, Space};
 
 /// The definition of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct SweepDefinition {
     /// The largest number of trials to run.
     #[serde(default)]
     pub run_cap: Option<u64>,
+    /// The points that run before those of the method.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enqueue: Vec<Point>,
     /// The number of failed trials at which the sweep ends early.
     #[serde(default)]
     pub max_failed_trials: Option<u64>,
@@ -167,6 +170,9 @@ impl fmt::Display for SweepDefinition {
             writeln!(f, "constraint: {}", constraint.as_str())?;
         }
         write_lines(f, "replicates.seeds", &json(&self.seeds))?;
+        for point in &self.enqueue {
+            writeln!(f, "enqueue: {point}")?;
+        }
         writeln!(f, "seed: {}", self.seed)?;
         write_lines(f, "run_cap", &json(&self.run_cap))?;
         write_lines(f, "max_failed_trials", &json(&self.max_failed_trials))?;

@@ -12,7 +12,7 @@ use crate::history::History;
 use crate::id::Digest;
 use crate::metric::Goal;
 use crate::needs::Need;
-use crate::sampler::{Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion, Tpe};
+use crate::sampler::{Enqueued, Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion, Tpe};
 use crate::schema::{FieldMismatch, WorkloadSchema};
 use crate::space::Point;
 use crate::space::grid_index::{CountError, GridIndex};
@@ -104,7 +104,7 @@ impl Plan {
             seeds: definition.seeds.clone(),
             goal: definition.objective.goal,
             run_cap: definition.run_cap,
-            sampler: sampler(definition, axes, grid),
+            sampler: with_enqueued(definition, axes, grid),
             last: Mutex::default(),
         }
     }
@@ -251,6 +251,22 @@ fn sampler(
             Box::new(Tpe::new(start, Random { axes, seed, distinct: true, grid }))
         }
     }
+}
+
+/// Chooses the sampler, with the given points before its own.
+fn with_enqueued(
+    definition: &SweepDefinition,
+    axes: Arc<ResolvedSpace>,
+    grid: Result<Arc<GridIndex>, CountError>,
+) -> Box<dyn Sampler> {
+    let points = &definition.enqueue;
+    let numbers = grid.as_ref().ok().filter(|_| definition.method == SearchMethod::Grid);
+    let numbers = numbers.and_then(|grid| points.iter().map(|point| grid.number(point)).collect());
+    let sampler = sampler(definition, axes, grid);
+    if points.is_empty() {
+        return sampler;
+    }
+    Box::new(Enqueued::new(points, sampler, numbers))
 }
 
 /// Whether all points of a finite space are equally likely.

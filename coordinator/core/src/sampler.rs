@@ -4,6 +4,7 @@
 //! state, draws from no global generator and never waits, so replaying a journal gives the same
 //! suggestions with any number of workers.
 
+mod enqueued;
 mod grid;
 mod permutation;
 mod random;
@@ -13,6 +14,7 @@ mod tpe;
 
 use std::fmt::Debug;
 
+pub(crate) use enqueued::Enqueued;
 pub(crate) use grid::Grid;
 pub(crate) use permutation::Permutation;
 pub(crate) use random::{Random, ShuffledGrid};

@@ -8,6 +8,7 @@ mod assemble;
 mod cardinality;
 mod constraint;
 pub(crate) mod domain;
+mod enqueue;
 mod field_reader;
 pub(crate) mod header;
 mod mistake;
@@ -37,6 +38,7 @@ use tree::{YamlEntry, YamlNode, YamlValue};
 
 use crate::definition::{SearchMethod, SweepDefinition};
 use crate::name::WorkloadName;
+use crate::plan;
 use crate::schema::field::{self, FieldSchema, ObjectSchema};
 use crate::schema::{WorkloadRegistry, WorkloadSchema};
 use crate::suggest;
@@ -124,7 +126,7 @@ fn top_level<'n>(report: &mut MistakeCollector<'_>, root: &'n YamlNode) -> Optio
 }
 
 /// The keys with their own readers.
-const SPECIAL: [&str; 4] = ["parameters", "zip", "constraints", "replicates"];
+const SPECIAL: [&str; 5] = ["parameters", "zip", "constraints", "replicates", "enqueue"];
 
 /// Returns the other top-level fields.
 fn fields(schema: &WorkloadSchema) -> ObjectSchema {
@@ -238,7 +240,7 @@ fn define_sweep(
         trials::check_fixed(reader, &declarations, &fixed);
         return None;
     }
-    let definition = SweepDefinition {
+    let mut definition = SweepDefinition {
         name: name?,
         workload: schema.workload.clone(),
         description: header.description,
@@ -249,9 +251,15 @@ fn define_sweep(
         seeds: seeds?,
         seed: header.seed,
         run_cap: header.run_cap,
+        enqueue: Vec::new(),
         max_failed_trials: header.max_failed_trials,
         retry: header.retry,
     };
+    if let Some(entry) = top.special("enqueue") {
+        let axes = plan::axes(&definition, schema);
+        definition.enqueue =
+            enqueue::enqueue(reader, &declarations, &entry.node, &definition.space, &axes);
+    }
     check_whole(reader, &top, &declarations, &definition);
     Some(definition)
 }

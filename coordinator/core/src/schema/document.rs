@@ -27,6 +27,7 @@ pub fn of(workload: &WorkloadSchema) -> Json {
         fields.extend(more.clone().into_iter().filter(|(name, _)| name != "seed"));
         fields.insert("parameters".to_owned(), parameters);
         fields.insert("zip".to_owned(), zip());
+        fields.insert("enqueue".to_owned(), enqueue());
         fields.insert("constraints".to_owned(), constraints(workload));
         fields.insert("replicates".to_owned(), replicates());
     }
@@ -163,6 +164,15 @@ fn zip() -> Json {
         "description": "Groups of parameters that step through their `values` together.",
         "type": "array",
         "items": {"type": "array", "items": {"type": "string"}, "minItems": 2},
+    })
+}
+
+fn enqueue() -> Json {
+    json!({
+        "description": "Points that run before those of the method, each with a value of every \
+            parameter that exists there. Their results count for a method with a model.",
+        "type": "array",
+        "items": {"type": "object"},
     })
 }
 

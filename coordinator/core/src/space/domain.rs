@@ -224,6 +224,19 @@ impl Domain {
         }
     }
 
+    /// Returns the pick of `value`, if it is in the domain.
+    pub(crate) fn pick_of(&self, value: &Json) -> Option<AxisPick> {
+        let x = value.as_f64();
+        match self {
+            Self::Uniform { min, max } | Self::LogUniformValues { min, max } => {
+                x.filter(|x| (min..=max).contains(&x)).map(AxisPick::Value)
+            }
+            Self::Normal { .. } => x.map(AxisPick::Value),
+            Self::LogNormal { .. } => x.filter(|x| *x > 0.0).map(AxisPick::Value),
+            _ => self.row_of(value).map(AxisPick::Row),
+        }
+    }
+
     /// Returns the quantile at `u`, 0 < u < 1.
     pub(crate) fn quantile(&self, u: f64) -> AxisPick {
         match self {

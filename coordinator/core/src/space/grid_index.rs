@@ -97,6 +97,28 @@ impl GridIndex {
         Some(self.axes.point(&picks))
     }
 
+    /// Returns the number of `point`, if it is one of the space.
+    pub(crate) fn number(&self, point: &Point) -> Option<u64> {
+        let wanted = self.axes.picks_of(point)?;
+        let (mut number, mut picks) = (0, Vec::with_capacity(wanted.len()));
+        for (position, wanted) in wanted.into_iter().enumerate() {
+            if let AxisPick::Row(wanted) = wanted {
+                let is_coupled = self.is_coupled[position];
+                for row in 0..if is_coupled { wanted } else { wanted.min(1) } {
+                    picks.push(AxisPick::Row(row));
+                    if self.axes.is_admitted(position, &picks) {
+                        // Rows of a free axis leave equally many completions.
+                        let rows = if is_coupled { 1 } else { wanted };
+                        number += rows * self.known(position + 1, &picks)?;
+                    }
+                    picks.pop();
+                }
+            }
+            picks.push(wanted);
+        }
+        Some(number)
+    }
+
     /// Returns the row of a coupled axis that contains point `index` of the rest; `index` becomes
     /// the number within the row.
     fn descend(

@@ -48,6 +48,21 @@ pub(crate) enum ResolvedCondition {
     },
 }
 
+/// The reason why values are no point of a space.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(crate) enum PointError {
+    #[error("the point has no value of `{0}`")]
+    Missing(String),
+    #[error("`{0}` does not exist at this point, because its condition does not hold")]
+    Inactive(String),
+    #[error("`{value}` is not among the values of `{path}`")]
+    Outside { path: String, value: Json },
+    #[error("no row of the zipped parameters {} has these values", .0.join(" and "))]
+    NoRow(Vec<String>),
+    #[error("the point violates the constraint `{0}`")]
+    Constraint(String),
+}
+
 /// A constraint with its names resolved.
 #[derive(Debug)]
 pub(crate) struct ResolvedConstraint {
@@ -199,6 +214,66 @@ impl ResolvedSpace {
             }
         }
         Some(self.point(&picks))
+    }
+
+    /// Returns the picks of a point; none if it is not of this space.
+    pub(crate) fn picks_of(&self, point: &Point) -> Option<Vec<AxisPick>> {
+        let given = |member: &usize| point.get(&self.parameters[*member].path);
+        let pick = |axis: &Axis| match axis.members.first().and_then(given) {
+            None => Some(AxisPick::Inactive),
+            Some(_) => self.pick_with(axis, given).ok(),
+        };
+        self.list.iter().map(pick).collect()
+    }
+
+    /// Returns the point with these values, which must be those of every parameter that exists there.
+    pub(crate) fn point_with(&self, values: &[(String, Json)]) -> Result<Point, PointError> {
+        let given = |member: &usize| {
+            let path = &self.parameters[*member].path;
+            values.iter().find(|(known, _)| known == path).map(|(_, value)| value)
+        };
+        let path = |member: &usize| self.parameters[*member].path.clone();
+        let mut picks = Vec::with_capacity(self.list.len());
+        for (index, axis) in self.list.iter().enumerate() {
+            if !self.is_active(index, &picks) {
+                if let Some(extra) = axis.members.iter().find(|member| given(member).is_some()) {
+                    return Err(PointError::Inactive(path(extra)));
+                }
+                picks.push(AxisPick::Inactive);
+                continue;
+            }
+            if let Some(missing) = axis.members.iter().find(|member| given(member).is_none()) {
+                return Err(PointError::Missing(path(missing)));
+            }
+            picks.push(self.pick_with(axis, given)?);
+            let violated = |bound: &&ResolvedConstraint| {
+                bound.axes.last() == Some(&index) && !bound.holds(self, &picks)
+            };
+            if let Some(violated) = self.constraints.iter().find(violated) {
+                return Err(PointError::Constraint(violated.constraint.as_str().to_owned()));
+            }
+        }
+        Ok(self.point(&picks))
+    }
+
+    /// Returns the pick of an axis all of whose parameters have a given value.
+    fn pick_with<'v>(
+        &self,
+        axis: &Axis,
+        given: impl Fn(&usize) -> Option<&'v Json>,
+    ) -> Result<AxisPick, PointError> {
+        let domain = |member: &usize| &self.parameters[*member].domain;
+        if let [single] = &axis.members[..] {
+            let value = given(single).cloned().unwrap_or_default();
+            let path = self.parameters[*single].path.clone();
+            return domain(single).pick_of(&value).ok_or(PointError::Outside { path, value });
+        }
+        let has_values = |row: &u64| {
+            axis.members.iter().all(|member| given(member) == Some(&domain(member).value(*row)))
+        };
+        let row = (0..axis.size.unwrap_or(0)).find(has_values);
+        let paths = || axis.members.iter().map(|it| self.parameters[*it].path.clone()).collect();
+        row.map(AxisPick::Row).ok_or_else(|| PointError::NoRow(paths()))
     }
 
     /// Returns the point for `picks`.

@@ -4,5 +4,6 @@
 
 #[path = "../brewing/mod.rs"]
 mod brewing;
+mod enqueued;
 mod models;
 mod spaces;

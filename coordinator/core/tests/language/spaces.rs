@@ -35,6 +35,7 @@ pub(crate) fn definition(method: SearchMethod, space: Space) -> SweepDefinition 
         seeds: vec![0],
         seed: 7,
         run_cap: None,
+        enqueue: Vec::new(),
         max_failed_trials: None,
         retry: RetryPolicy::default(),
     }
@@ -248,7 +249,7 @@ proptest! {
 }
 
 /// Makes the first value of the first list likelier than the others.
-fn weigh(space: &mut Space, weight: u32) {
+pub(crate) fn weigh(space: &mut Space, weight: u32) {
     let zipped: Vec<String> = space.zip.concat();
     for parameter in &mut space.parameters {
         if let Domain::Categorical { values, probabilities } = &mut parameter.domain

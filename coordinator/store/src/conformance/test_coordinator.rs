@@ -237,6 +237,7 @@ fn definition(name: SweepName, method: SearchMethod) -> SweepDefinition {
         seeds: vec![0, 1, 2],
         seed: 0,
         run_cap: None,
+        enqueue: Vec::new(),
         max_failed_trials: None,
         retry: RetryPolicy { error: 0, ..RetryPolicy::default() },
     }

@@ -21,10 +21,11 @@ const MARK: &str = "<!-- generated from the schema: `make bless` writes what fol
 const PARAMETER: &str = "parameters.*";
 
 /// Examples that need a parameter to be declared, as the declaration that they are planned with.
-const DECLARED: [(&str, &str); 4] = [
+const DECLARED: [(&str, &str); 5] = [
     ("method", "parameters: {network.hidden: {values: [32, 64]}}"),
     ("seed", "method: random\nrun_cap: 4\nparameters: {network.s0: {min: 0.0, max: 1.0}}"),
     ("zip", "parameters: {network.n0: {values: [2, 5]}, network.s0: {values: [0, 0.5]}}"),
+    ("enqueue", "parameters: {network.hidden: {values: [32, 64]}, network.s0: {values: [0, 0.5]}}"),
     (
         "constraints",
         "parameters: {network.hidden: {values: [32, 64]}, training.batch: {values: [25, 50]}}",
