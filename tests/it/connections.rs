@@ -107,7 +107,7 @@ fn a_worker_finishes_its_sweep_during_a_flood_of_silent_connections() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test measures real time")]
-fn a_flood_beyond_a_low_limit_of_open_files_keeps_nobody_out_and_is_said_once() {
+fn a_flood_beyond_the_open_file_limit_keeps_nobody_out() {
     let began = Instant::now();
     let said = sweep_during_a_flood(64);
     let minutes = usize::try_from(began.elapsed().as_secs() / 60).unwrap();
@@ -171,7 +171,7 @@ fn set_open_files(pid: u32, limit: &str) {
 }
 
 #[test]
-fn out_of_file_descriptors_is_said_as_that_and_passes() {
+fn a_lack_of_file_descriptors_is_reported_and_passes() {
     let bench = TestBench::default();
     let mut serve = bench.rheo(&["serve"]);
     serve.env("RHEO_LOG", "info");

@@ -58,7 +58,7 @@ fn u01_a_worker_that_is_killed_in_the_middle_costs_nothing() {
 }
 
 #[test]
-fn u04_what_was_acknowledged_survives_the_death_of_the_coordinator_before_it_is_in_a_part() {
+fn u04_acknowledged_rows_survive_a_kill_before_they_are_in_a_part() {
     let bench = TestBench::default();
     let run = start(&bench);
     let acknowledged = wait_for_commits(&bench, 3);

@@ -60,7 +60,7 @@ fn delete_in_journal(bench: &TestBench) -> RunningProgram {
 }
 
 #[test]
-fn u44_files_of_a_sweep_are_gone_after_the_coordinator_was_killed_during_its_deletion() {
+fn u44_a_deletion_that_a_kill_interrupts_removes_all_files() {
     // Some files may be gone when the process ends.
     for gone_already in [0, 1] {
         let bench = TestBench::default();
@@ -94,7 +94,7 @@ fn u44_files_of_a_sweep_are_gone_after_the_coordinator_was_killed_during_its_del
 }
 
 #[test]
-fn u44_a_query_that_reads_a_sweep_while_it_is_deleted_answers_with_all_of_it() {
+fn u44_a_query_during_a_deletion_sees_the_whole_sweep() {
     let bench = TestBench::default();
     let before = two_sweeps(&bench);
     let coordinator = serve(&bench, &["--flush-interval", "0.2"]);

@@ -44,7 +44,7 @@ fn the_weights_of_a_trial_are_exported_with_its_configuration() {
 }
 
 #[test]
-fn who_keeps_no_checkpoint_is_told_what_keeps_one() {
+fn an_export_without_checkpoint_names_the_setting_that_keeps_one() {
     let bench = TestBench::default();
     let sweep = SMALL.replace("checkpoint: {interval: 0}", "checkpoint: {keep: none}");
     bench.run(&["run", bench.file("small.yaml", &sweep)]).expect(0);

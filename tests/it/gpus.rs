@@ -156,7 +156,7 @@ fn a_worker_that_offers_less_than_it_was_asked_to_is_named() {
 }
 
 #[test]
-fn pilots_on_one_machine_share_its_gpus_and_a_fleet_says_when_there_are_no_more() {
+fn pilots_share_the_gpus_of_a_machine_until_none_is_left() {
     let bench = machine(TWO);
     let _serve = serve(&bench, &[]);
     let file = bench.file("long.yaml", &on_gpus(LONG, None));

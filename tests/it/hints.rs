@@ -37,7 +37,7 @@ fn phase(bench: &TestBench, name: &str) -> String {
 }
 
 #[test]
-fn a_sweep_that_is_handed_to_the_coordinator_of_run_is_run() {
+fn a_running_rheo_run_also_runs_sweeps_submitted_to_it() {
     let bench = TestBench::default();
     let (a, b) = (sweep("a", 100_000), sweep("b", 1));
     let (a, b) = (bench.file("a.yaml", &a), bench.file("b it's.yaml", &b));
@@ -59,7 +59,7 @@ fn a_sweep_that_is_handed_to_the_coordinator_of_run_is_run() {
 }
 
 #[test]
-fn what_an_earlier_run_left_is_not_run_unasked() {
+fn a_run_leaves_earlier_submitted_sweeps_alone() {
     let bench = TestBench::default();
     let (a, b) = (sweep("a", 1), sweep("b", 1));
     bench.run(&["submit", bench.file("a.yaml", &a)]).expect(0);
@@ -69,7 +69,7 @@ fn what_an_earlier_run_left_is_not_run_unasked() {
 }
 
 #[test]
-fn where_no_coordinator_runs_every_command_says_so_and_what_to_do() {
+fn without_a_coordinator_every_command_names_the_remedy() {
     let bench = TestBench::default();
     let text = sweep("a", 1);
     let file = bench.file("my sweep.yaml", &text);
@@ -119,7 +119,7 @@ fn a_sweep_without_a_worker_is_idle_until_one_comes() {
 }
 
 #[test]
-fn a_sweep_that_was_cancelled_goes_on_as_run_says() {
+fn a_cancelled_sweep_resumes_by_the_command_that_run_prints() {
     let bench = TestBench::default();
     let text = sweep("a", 1);
     let file = bench.file("a.yaml", &text);
@@ -139,7 +139,7 @@ fn in_state<'a>(args: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn commands_in_answers_of_a_coordinator_name_the_state_that_was_named() {
+fn commands_in_replies_of_a_coordinator_repeat_the_state_option() {
     let bench = TestBench::default();
     let serve = RunningProgram::start(bench.rheo(&in_state(&["serve"])));
     let server = bench.path().join("my state/server");

@@ -58,7 +58,7 @@ fn check(said: &ProgramOutput, code: i32, (file, reason): (&str, &str)) {
 }
 
 #[test]
-fn what_is_no_sweep_file_is_refused_soon_and_by_name() {
+fn files_that_are_no_sweep_are_refused_soon_and_by_name() {
     let bench = TestBench::default();
     for oddity in oddities(&bench) {
         for command in ["preview", "submit", "run"] {
@@ -226,7 +226,7 @@ fn sweep_files_with_long_lines_are_answered_in_few_words() {
 }
 
 #[test]
-fn an_address_file_that_is_none_does_not_hold_clients_up() {
+fn an_invalid_address_file_does_not_delay_clients() {
     let bench = TestBench::default();
     let _serve = RunningProgram::start(bench.rheo(&["serve"]));
     let file = bench.state().join("server");

@@ -285,7 +285,7 @@ fn more_queries_than_may_wait_are_refused() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_holds_little_and_nobody_up() {
+fn a_client_that_reads_nothing_takes_little_memory_and_delays_nobody() {
     let bench = bench(&[("RHEO_QUERIES", "1")]);
     let serving = serve(&bench);
     let client = RunningProgram::start(bench.rheo(&[

@@ -112,7 +112,7 @@ fn a_flipped_bit_gives_no_row_and_a_repair_gives_all_again() {
 }
 
 #[test]
-fn a_missing_part_is_said_loudly_and_other_sweeps_run_on() {
+fn a_missing_part_is_reported_and_other_sweeps_continue() {
     let bench = two_sweeps();
     for part in parts(&bench, "epochs", "small") {
         fs::remove_file(part).unwrap();

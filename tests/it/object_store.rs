@@ -149,7 +149,7 @@ fn object_store_rows_wait_in_the_journal_while_the_bucket_does_not_answer() {
 }
 
 #[test]
-fn object_store_what_lies_in_the_way_of_a_part_is_not_overwritten_unseen() {
+fn object_store_a_foreign_object_in_place_of_a_part_is_kept() {
     let Some(server) = ObjectServer::start(&[]) else { return };
     let bench = bench_of(&server);
     let serve = bench.rheo(&["serve", "--flush-interval", "0.2", PLACES[0], PLACES[1]]);
@@ -174,7 +174,7 @@ fn object_store_what_lies_in_the_way_of_a_part_is_not_overwritten_unseen() {
 }
 
 #[test]
-fn object_store_what_cannot_work_is_said_at_the_start() {
+fn object_store_unusable_settings_are_refused_at_the_start() {
     let Some(server) = ObjectServer::start(&["keys"]) else { return };
     let refused = |bench: &TestBench, places: &[&str]| {
         let file = bench.file("small.yaml", SMALL);
@@ -213,7 +213,7 @@ fn object_store_what_cannot_work_is_said_at_the_start() {
 }
 
 #[test]
-fn object_store_a_copy_of_a_state_is_refused_beside_its_original_and_noticed_elsewhere() {
+fn object_store_a_copied_state_is_refused_or_warned_of() {
     const NOTICE: &str = "used this bucket after the last event of this journal";
     let Some(server) = ObjectServer::start(&[]) else { return };
     let bench = bench_of(&server);

@@ -99,7 +99,7 @@ fn a_directory_with_files_of_others_is_refused_and_left_alone() {
 }
 
 #[test]
-fn what_people_put_into_the_directories_survives_every_start() {
+fn foreign_files_in_the_directories_survive_every_start() {
     let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);
     bench.run(&["run", file]).expect(0);

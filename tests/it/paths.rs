@@ -30,7 +30,7 @@ fn check(bench: &TestBench, state: &str, places: &[&str]) {
 }
 
 #[test]
-fn signs_in_paths_mean_nothing_to_queries() {
+fn special_characters_in_paths_do_not_change_queries() {
     let bench = TestBench::default();
     check(&bench, " a b%20#?*=1 'c' \"d\" \\e [f]{g} ~;&|<>$h!:@+,^ü", &[]);
 }
@@ -71,7 +71,7 @@ fn links_in_paths_are_followed() {
 }
 
 #[test]
-fn paths_that_nothing_could_follow_are_refused_before_anything_is_made() {
+fn unusable_paths_are_refused_before_anything_is_made() {
     let bench = TestBench::default();
     let file = bench.file("tiny.yaml", TINY);
     let broken =

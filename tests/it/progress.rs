@@ -154,7 +154,7 @@ fn short_trials_do_not_promise_an_early_end_to_long_ones() {
 }
 
 #[test]
-fn without_a_terminal_lines_say_how_it_goes() {
+fn without_a_terminal_progress_is_printed_as_lines() {
     let bench = TestBench::default();
     let file = bench.file("equal.yaml", EQUAL);
     let mut run = RunningProgram::start(bench.rheo(&["run", file, "--slots", "1"]));

@@ -77,7 +77,7 @@ fn assert_agree(theirs: &Value, ours: &Value, reader: &str) {
 }
 
 #[test]
-fn u30_three_other_readers_agree_with_us_after_the_sweep_and_can_read_while_it_runs() {
+fn u30_three_other_readers_agree_with_us_during_and_after_a_sweep() {
     let Some(readers) = readers() else { return };
     let bench = TestBench::default();
     let file = bench.file("small.yaml", SMALL);

@@ -97,7 +97,7 @@ fn u39_a_coordinator_that_starts_again_elsewhere_is_the_same_to_its_workers() {
 }
 
 #[test]
-fn a_worker_whose_token_is_good_no_longer_leaves_and_its_work_is_not_lost() {
+fn a_worker_with_a_replaced_token_leaves_and_keeps_its_commits() {
     let bench = TestBench::default();
     let (first, _) = serve(&bench, ANY);
     bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);

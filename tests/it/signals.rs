@@ -119,7 +119,7 @@ fn a_second_interrupt_ends_a_run_at_once() {
 }
 
 #[test]
-fn what_nohup_started_outlives_its_terminal() {
+fn a_run_under_nohup_outlives_its_terminal() {
     let bench = TestBench::default();
     let rheo = bench.rheo(&["serve"]);
     let mut shell = Command::new("sh");

@@ -33,7 +33,7 @@ impl Impostor {
 }
 
 #[test]
-fn a_file_that_a_dead_coordinator_left_leads_nobody_to_what_listens_there_now() {
+fn a_stale_address_file_leads_nobody_to_another_program() {
     let bench = TestBench::default();
     let running = serve(&bench);
     bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
@@ -60,7 +60,7 @@ fn a_file_that_a_dead_coordinator_left_leads_nobody_to_what_listens_there_now() 
 }
 
 #[test]
-fn a_number_that_another_process_has_by_now_does_not_count() {
+fn a_reused_process_id_does_not_count_as_the_coordinator() {
     let bench = TestBench::default();
     let running = serve(&bench);
     let file = bench.state().join("server");

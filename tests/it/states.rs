@@ -145,7 +145,7 @@ fn a_restored_journal_takes_nothing_that_was_leased_after_the_backup() {
 }
 
 #[test]
-fn an_idle_worker_joins_whichever_state_takes_the_place() {
+fn an_idle_worker_joins_another_state_in_the_same_directory() {
     let bench = TestBench::default();
     let coordinator = serve(&bench);
     let idle = worker(&bench);

@@ -43,7 +43,7 @@ fn refused(bench: &TestBench, args: &[&str], said: &str) -> ProgramOutput {
 }
 
 #[test]
-fn results_and_checkpoints_that_cannot_lie_where_they_should_are_refused_at_the_start() {
+fn unusable_locations_are_refused_at_the_start() {
     let bench = bench();
     for flag in ["results", "checkpoints"] {
         let option = format!("--{flag}");
@@ -86,7 +86,7 @@ fn a_state_directory_that_cannot_be_used_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_file_in_the_place_of_results_is_refused_by_later_starts_too() {
+fn a_file_in_place_of_the_results_is_refused_at_every_start() {
     let bench = bench();
     bench.run(&["submit", "tiny.yaml"]).expect(0);
     bench.file(".rheo/results", "of a person");

@@ -42,7 +42,7 @@ fn rights_that_are_taken_away_are_told_and_nothing_is_forgotten() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_at_once() {
+fn impossible_launch_options_are_refused_at_once() {
     let Some(lab) = Lab::open("wrong") else { return };
     let file = lab.bench.file("sweep.yaml", SWEEP);
     let refused = |more: &[&str], expected: &str| {

@@ -88,7 +88,7 @@ fn a_quota_is_told_and_when_it_is_raised_the_fleet_grows() {
 }
 
 #[test]
-fn what_keeps_pods_from_running_is_told() {
+fn the_reason_of_waiting_pods_is_reported() {
     let Some(lab) = Lab::open("stuck") else { return };
     let file = lab.bench.file("sweep.yaml", SWEEP);
     let cases = [

@@ -174,7 +174,7 @@ fn the_queue_shows_fleet_and_number_of_each_job_in_eight_characters() {
 }
 
 #[test]
-fn u16_while_the_queue_cannot_be_seen_nothing_is_submitted_and_nothing_is_forgotten() {
+fn u16_while_squeue_fails_no_pilot_is_submitted_or_forgotten() {
     let fakes = Fakes::new(&[]);
     fakes.launch("2");
     wait_for("two jobs", || (fakes.jobs().len() == 2).then_some(()));
@@ -198,7 +198,7 @@ fn u16_while_the_queue_cannot_be_seen_nothing_is_submitted_and_nothing_is_forgot
 }
 
 #[test]
-fn u16_a_queue_that_does_not_answer_holds_nobody_up_for_long() {
+fn u16_a_slow_squeue_delays_nobody_for_long() {
     let fakes = Fakes::new(&[]);
     fakes.launch("1");
     wait_for("a job", || (fakes.jobs().len() == 1).then_some(()));
@@ -237,7 +237,7 @@ fn u16_a_job_that_is_held_says_so() {
 }
 
 #[test]
-fn u17_an_answer_that_is_lost_submits_nothing_twice() {
+fn u17_a_lost_reply_of_sbatch_submits_nothing_twice() {
     // The job is taken, and the answer never comes.
     let lost = format!(
         "{SBATCH} >/dev/null; echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1"
@@ -266,7 +266,7 @@ fn u15_a_large_sweep_has_no_more_jobs_than_pilots() {
 }
 
 #[test]
-fn u42_sbatch_excludes_a_node_after_two_unfit_pilots_and_the_fleet_pauses_without_another() {
+fn u42_a_node_with_two_unfit_pilots_is_excluded_and_the_fleet_pauses() {
     let fakes = Fakes::new(&[("sbatch", SBATCH_THAT_RUNS)]);
     // Of the memory of a machine a fleet knows nothing before a worker has looked at it.
     let sweep = format!("{SMALL}resources: {{memory_mb: 1048576}}\n");

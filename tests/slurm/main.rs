@@ -281,7 +281,7 @@ fn fleets_are_scaled_drained_and_stopped() {
 }
 
 #[test]
-fn what_slurm_refuses_is_told_before_anything_is_submitted() {
+fn a_refusal_by_slurm_is_reported_before_anything_is_submitted() {
     let Some(mut site) = Site::start("refusals") else { return };
     site.serve();
     let said = site.rheo(&["launch", "slurm", "--max", "2", "--partition", "nowhere"]).expect(2);
@@ -305,7 +305,7 @@ fn what_slurm_refuses_is_told_before_anything_is_submitted() {
 }
 
 #[test]
-fn a_job_tells_its_workers_what_they_were_given() {
+fn a_job_passes_its_resources_to_its_workers() {
     let Some(site) = Site::start("given") else { return };
     let script =
         "#!/bin/bash\nenv | grep ^RHEO_ | sort >$RHEO_STATE/given-$SLURM_JOB_ID-$RHEO_TASK\n";

@@ -75,7 +75,7 @@ fn all_analyses_of_the_sweep_go_into_files_of_a_directory() {
 }
 
 #[test]
-fn what_cannot_be_analysed_is_said() {
+fn impossible_analyses_are_refused_by_name() {
     let bench = ended(BESIDE);
     let unknown = analyze(&bench, 0, &["--only", "lyapunow"]).expect(2);
     assert!(unknown.err.contains("no analysis `lyapunow`; there are shapes"), "{}", unknown.err);

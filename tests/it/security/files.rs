@@ -14,7 +14,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn u39_what_is_made_is_for_its_owner_alone() {
+fn u39_made_secrets_are_readable_by_their_owner_alone() {
     let bench = TestBench::default();
     let (_serve, _) = serve(&bench, ANY);
     let tls = bench.state().join("tls");
@@ -71,7 +71,7 @@ fn own_certificates_and_tokens_are_used_and_make_loopback_ask_for_a_token_too() 
 }
 
 #[test]
-fn what_cannot_be_served_safely_is_not_served_at_all() {
+fn unsafe_settings_of_the_listener_are_refused() {
     let bench = TestBench::default();
     own_certificate(&bench);
     bench.file("short", "secret\n");

@@ -28,7 +28,7 @@ fn transcript(server: &str, variables: Variables<'_>) -> String {
 }
 
 #[test]
-fn u39_everybody_who_is_not_let_in_is_told_what_to_do() {
+fn u39_callers_without_access_are_told_the_remedy() {
     let (bench, other) = (TestBench::default(), TestBench::default());
     let (_serve, port) = serve(&bench, ANY);
     let (_other, _) = serve(&other, ANY);

@@ -82,7 +82,7 @@ fn u39_a_port_with_tls_says_so_to_those_who_speak_something_else() {
 }
 
 #[test]
-fn those_who_say_nothing_hold_up_nobody() {
+fn silent_connections_hold_up_nobody() {
     let bench = TestBench::default();
     let (_serve, port) = serve(&bench, ANY);
     let silent: Vec<TcpStream> =

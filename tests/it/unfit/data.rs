@@ -65,7 +65,7 @@ fn u42_data_that_are_damaged_too_few_or_not_the_published_ones_are_refused() {
 }
 
 #[test]
-fn a_set_of_ones_own_is_taken_from_the_directory_that_the_sweep_names() {
+fn another_data_set_is_read_from_the_directory_in_the_sweep_file() {
     let bench = TestBench::default();
     write_mnist(&bench.path().join("fashion"), 240, 10_000);
     let named = HOLE.replace("pool: 4", "data: fashion, pool: 4").replace("epochs: 2", "epochs: 1");
