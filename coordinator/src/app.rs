@@ -40,6 +40,7 @@ use crate::directory_check;
 use crate::engine::{self, EngineHandle};
 use crate::live::LiveState;
 use crate::paths;
+use crate::points::PointRequest;
 use crate::report::report;
 use crate::sink::{Backlog, Sink};
 use crate::sql::QueryService;
@@ -154,6 +155,8 @@ pub struct CoordinatorAtRest {
     /// Checkpoints to remove. The channel is unbounded, because the engine must never wait; there
     /// are a few per command, and commands are bounded.
     pub(crate) dropped: mpsc::UnboundedReceiver<Digest>,
+    /// Points to choose.
+    pub(crate) requested: mpsc::UnboundedReceiver<PointRequest>,
 }
 
 /// A state directory cannot be used.
@@ -248,6 +251,7 @@ impl Coordinator {
         let sink = Sink::new(Arc::clone(&journal), Arc::clone(&dataset), Arc::clone(&backlog));
         let (live, attempt_keys) = (LiveState::default(), AttemptKeyCache::default());
         let (drop, dropped) = mpsc::unbounded_channel();
+        let (request, requested) = mpsc::unbounded_channel();
         let parts = engine::EngineParts {
             journal: Arc::clone(&journal),
             workloads: settings.workloads.clone(),
@@ -260,6 +264,7 @@ impl Coordinator {
             attempt_keys: attempt_keys.clone(),
             sink: sink.clone(),
             dropped: drop,
+            requested: request,
         };
         let dispatch_effect = move |effect| effects.dispatch_effect(effect);
         let running = engine::start(parts, clock, dispatch_effect).map_err(journal_error)?;
@@ -291,7 +296,7 @@ impl Coordinator {
             latest: running.loaded_journal.latest,
             incarnation: IncarnationId(Uuid::now_v7()),
         };
-        Ok(CoordinatorAtRest { coordinator, dropped })
+        Ok(CoordinatorAtRest { coordinator, dropped, requested })
     }
 
     /// Returns the settings.
@@ -364,11 +369,12 @@ struct EffectHandler {
     attempt_keys: AttemptKeyCache,
     sink: Sink,
     dropped: mpsc::UnboundedSender<Digest>,
+    requested: mpsc::UnboundedSender<PointRequest>,
 }
 
 impl EffectHandler {
     fn dispatch_effect(&self, effect: Effect) {
-        let Self { live, attempt_keys, sink, dropped } = self;
+        let Self { live, attempt_keys, sink, dropped, requested } = self;
         match effect {
             Effect::WakeWorkers => live.wake_workers(),
             Effect::SweepChanged(_) => live.notify_watchers(),
@@ -383,6 +389,10 @@ impl EffectHandler {
             Effect::Reconcile => live.fleets_changed().notify_one(),
             Effect::SweepDeleted(sweep) => live.sweep_deleted(&sweep),
             Effect::WorkerForgotten(worker) => live.worker_forgotten(worker),
+            Effect::ChoosePoint(sweep, point) => {
+                // The receiver is gone during a stop; after the next start it is requested again.
+                let _ = requested.send(PointRequest { sweep, point });
+            }
             Effect::DropCheckpoint(digest) => {
                 // The receiver is gone during a stop; the next start removes the rest.
                 let _ = dropped.send(digest);

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::{Coordinator, CoordinatorAtRest, Error, Settings};
 use crate::connections::{self, raise_limit};
 use crate::tls::ListenMode;
-use crate::{engine, fleet, grpc};
+use crate::{engine, fleet, grpc, points};
 
 impl CoordinatorAtRest {
     /// Claims and recovers the results and checkpoints and renews the leases; then starts the tasks
@@ -23,7 +23,7 @@ impl CoordinatorAtRest {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Coordinator, Error> {
-        let Self { coordinator, dropped } = self;
+        let Self { coordinator, dropped, requested } = self;
         coordinator.check_storage(false).await?;
         // The state's id is durable before storage is claimed under it.
         coordinator
@@ -43,6 +43,7 @@ impl CoordinatorAtRest {
         let interval = coordinator.settings.flush.unwrap_or(usual);
         tasks.spawn(coordinator.sink.clone().run(interval, stop.clone()));
         tasks.spawn(drop_checkpoints(coordinator.clone(), dropped, stop.clone()));
+        tasks.spawn(points::choose(coordinator.clone(), requested, stop.clone()));
         tasks.spawn(tick(coordinator.clone(), stop.clone()));
         tasks.spawn(coordinator.clone().remove_stale_uploads(stop.clone()));
         tasks.spawn(fleet::run(coordinator.clone(), stop.clone()));

@@ -39,6 +39,9 @@ pub struct History {
     /// The direction in which the objective improves.
     #[serde(default)]
     goal: Goal,
+    /// The number of changes so far.
+    #[serde(default)]
+    version: u64,
     #[serde(skip)]
     suggestions: Vec<Suggestion>,
     /// The number of suggestions that are stored.
@@ -87,6 +90,12 @@ impl History {
     /// Creates an empty history of points with `seeds` trials each.
     pub fn new(keeps: HistoryRetention, seeds: u64, goal: Goal) -> Self {
         Self { keeps, seeds: seeds.max(1), goal, ..Self::default() }
+    }
+
+    /// Returns the number of changes so far. Two histories of a sweep that have the same version are
+    /// equal.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Returns the points by their results; empty unless reports are kept.
@@ -164,6 +173,7 @@ impl History {
 
     /// Records the next suggestion.
     pub fn record_suggestion(&mut self, suggestion: &Suggestion) {
+        self.version += 1;
         if self.keeps.points {
             self.push_suggestion(suggestion.clone());
         }
@@ -180,6 +190,7 @@ impl History {
     /// Records the value of the objective of `trial` after `epoch`. Repeated or late epochs and
     /// values that are not finite are ignored.
     pub fn record_report(&mut self, trial: u64, epoch: u32, value: f64) {
+        self.version += 1;
         let reports = &mut self.trials.get_or_insert_with(trial, TrialHistory::default).reports;
         if value.is_finite() && reports.last().is_none_or(|(last, _)| *last < epoch) {
             reports.push((epoch, value));
@@ -188,6 +199,7 @@ impl History {
 
     /// Removes the reports and the end of `trial`, which restarts.
     pub fn forget(&mut self, trial: u64) {
+        self.version += 1;
         self.trials.remove(trial);
         self.update_point(self.point_of(trial));
     }
@@ -195,6 +207,7 @@ impl History {
     /// Records the end of `trial` and the final value of its objective, or forgets it if ended
     /// trials are not kept.
     pub fn record_end(&mut self, trial: u64, ending: TrialEnding, value: Option<f64>) {
+        self.version += 1;
         if self.keeps.reports {
             let past = self.trials.get_or_insert_with(trial, TrialHistory::default);
             (past.ending, past.value) = (Some(ending), value);
@@ -206,6 +219,7 @@ impl History {
 
     /// Records that `trial`, which had ended without a result, runs again.
     pub fn reopen(&mut self, trial: u64) {
+        self.version += 1;
         if let Some(past) = self.trials.get_mut(trial) {
             past.ending = None;
             self.update_point(self.point_of(trial));

@@ -165,6 +165,11 @@ impl Plan {
         self.sampler.suggest(history, point)
     }
 
+    /// Whether choosing the next point takes so long that it is done apart from other decisions.
+    pub(crate) fn is_slow(&self, history: &History) -> bool {
+        self.sampler.is_slow(history)
+    }
+
     /// Returns the needs of trial `index`; none if its configuration is invalid.
     pub(crate) fn needs(&self, index: u64, suggestion: &Suggestion) -> Option<Vec<Need>> {
         let given = with_point(&self.base, &suggestion.point, self.seed_of(index));

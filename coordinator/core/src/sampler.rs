@@ -37,6 +37,13 @@ pub trait Sampler: Debug + Send + Sync {
     /// Returns the number of points, if it is finite.
     fn cardinality(&self) -> Option<u64>;
 
+    /// Whether the next point takes so long to choose that other decisions must not wait for it
+    /// (more than about 5 ms).
+    fn is_slow(&self, history: &History) -> bool {
+        let _ = history;
+        false
+    }
+
     /// Whether a point depends only on the definition, so that it need not be recorded.
     fn is_stateless(&self) -> bool;
 

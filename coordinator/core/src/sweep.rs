@@ -13,9 +13,9 @@ mod point_result;
 mod state;
 
 pub use event::{
-    AttemptEnded, ReopenedTrial, RestartedTrial, StopRequested, SweepClosed, SweepDeleted,
-    SweepEnded, SweepPaused, SweepResumed, SweepSubmitted, TrialCommitted, TrialDeferred,
-    TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
+    AttemptEnded, PointChosen, PointRequested, ReopenedTrial, RestartedTrial, StopRequested,
+    SweepClosed, SweepDeleted, SweepEnded, SweepPaused, SweepResumed, SweepSubmitted,
+    TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
 };
 pub use outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
 pub use planned_sweep::PlannedSweep;

@@ -46,6 +46,12 @@ impl State {
             Event::WorkerLeft(left) => {
                 self.workers.remove(&left.worker);
             }
+            Event::PointRequested(requested) => {
+                self.with_sweep(&requested.sweep, |sweep| sweep.on_point_requested(requested));
+            }
+            Event::PointChosen(chosen) => {
+                self.with_sweep(&chosen.sweep, |sweep| sweep.on_point_chosen(chosen));
+            }
             Event::TrialDeferred(deferred) => {
                 self.with_sweep(&deferred.trial.sweep, |sweep| sweep.on_deferred(deferred));
             }
@@ -73,6 +79,9 @@ impl State {
         self.incarnations.insert(started.incarnation);
         self.sweeps.values_mut().for_each(Sweep::ensure_ranked);
         for sweep in self.sweeps.values_mut() {
+            // Whoever was choosing a point is gone; a worker requests it again.
+            sweep.requested = None;
+            sweep.stored.0 = false;
             let leased = |trial: &Trial| trial.lease.is_some();
             sweep.live.change_each(leased, |_, trial| {
                 if let Some(lease) = &mut trial.lease {
@@ -191,6 +200,8 @@ impl Event {
             | Self::WorkerUnfit(_)
             | Self::WorkerDeparted(_)
             | Self::WorkerLeft(_)
+            | Self::PointRequested(_)
+            | Self::PointChosen(_)
             | Self::TrialDeferred(_)
             | Self::TrialLeased(_)
             | Self::LeasesRenewed(_)

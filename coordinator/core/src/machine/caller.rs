@@ -23,6 +23,7 @@ impl Caller {
         match command {
             Command::Start { .. }
             | Command::Tick
+            | Command::ChoosePoint { .. }
             | Command::Fleet(
                 fleet::FleetCommand::Reconcile { .. }
                 | fleet::FleetCommand::Submitted { .. }

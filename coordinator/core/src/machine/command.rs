@@ -15,6 +15,7 @@ use crate::needs::Need;
 use crate::part::Part;
 use crate::resources::FreeResources;
 use crate::rows::RowCounts;
+use crate::sampler::Suggestion;
 
 /// A command to the state machine.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,17 @@ pub enum Command {
     Client(SweepRequest),
     /// Changes or reconciles a fleet.
     Fleet(fleet::FleetCommand),
+    /// Gives a sweep the point that it requested; ignored if it does not wait for it any more.
+    ChoosePoint {
+        /// The sweep.
+        sweep: SweepName,
+        /// The number of the point.
+        point: u64,
+        /// The point.
+        suggestion: Suggestion,
+        /// The version of the history from which it was chosen.
+        version: u64,
+    },
     /// Registers a worker.
     Join {
         /// The worker.

@@ -17,8 +17,8 @@ use crate::metric::Goal;
 use crate::pruner::Verdict;
 use crate::ranking::PointStanding;
 use crate::sweep::{
-    AttemptOutcome, StopReason, StopRequested, Sweep, SweepClosed, SweepEndReason, SweepEnded,
-    TrialCommitted, TrialEnded, TrialOutcome,
+    AttemptOutcome, PointChosen, StopReason, StopRequested, Sweep, SweepClosed, SweepEndReason,
+    SweepEnded, TrialCommitted, TrialEnded, TrialOutcome,
 };
 use crate::time::Timestamp;
 
@@ -44,6 +44,16 @@ pub fn decide(
         Command::Submit { definition, source } => client::submit(state, definition, source, now),
         Command::Fleet(command) => super::fleets::decide(state, command, now),
         Command::Client(request) => client::request(state, request, now),
+        Command::ChoosePoint { sweep, point, suggestion, version } => {
+            let waits = state.sweeps.get(sweep).is_some_and(|it| it.requested == Some(*point));
+            let chosen = PointChosen {
+                sweep: sweep.clone(),
+                point: *point,
+                suggestion: suggestion.clone(),
+                version: *version,
+            };
+            Ok(waits.then_some(Event::PointChosen(chosen)).into_iter().collect())
+        }
         Command::Join { worker, info, state: of } => worker::join(state, *worker, info, *of, now),
         Command::Acquire { worker, held, free, only, lease } => {
             let request = AcquireRequest { held, free, only: only.as_ref() };

@@ -33,6 +33,8 @@ pub enum Effect {
     DropCheckpoint(Digest),
     /// Reconcile the fleets: they may have too few or too many pilots.
     Reconcile,
+    /// Choose this point of this sweep, and give it to the sweep.
+    ChoosePoint(SweepName, u64),
     /// Drop everything shown about this deleted sweep.
     SweepDeleted(SweepName),
     /// Drop everything shown about this forgotten worker.
@@ -64,6 +66,10 @@ pub fn effects(event: &Event) -> Vec<Effect> {
             Effect::SweepChanged(deleted.sweep.clone()),
             Effect::Reconcile,
         ],
+        Event::PointRequested(requested) => {
+            vec![Effect::ChoosePoint(requested.sweep.clone(), requested.point)]
+        }
+        Event::PointChosen(_) => vec![Effect::WakeWorkers],
         Event::WorkerLeft(left) => vec![Effect::WorkerForgotten(left.worker)],
         Event::TrialLeased(TrialLeased { attempt, at, .. }) => vec![
             Effect::AttemptBegan(attempt.clone(), *at),

@@ -8,9 +8,9 @@ use crate::fleet;
 use crate::id::{AttemptId, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use crate::needs::UnmetNeed;
 use crate::sweep::{
-    AttemptEnded, StopRequested, SweepClosed, SweepDeleted, SweepEnded, SweepPaused, SweepResumed,
-    SweepSubmitted, TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialsRetried,
-    TrialsStartedOver,
+    AttemptEnded, PointChosen, PointRequested, StopRequested, SweepClosed, SweepDeleted,
+    SweepEnded, SweepPaused, SweepResumed, SweepSubmitted, TrialCommitted, TrialDeferred,
+    TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
 };
 use crate::time::Timestamp;
 
@@ -44,6 +44,10 @@ pub enum Event {
     WorkerUnfit(WorkerUnfit),
     /// See [`WorkerDeparted`].
     WorkerDeparted(WorkerDeparted),
+    /// See [`PointRequested`].
+    PointRequested(PointRequested),
+    /// See [`PointChosen`].
+    PointChosen(PointChosen),
     /// See [`TrialDeferred`].
     TrialDeferred(TrialDeferred),
     /// See [`WorkerLeft`].
@@ -156,6 +160,8 @@ impl Event {
             Self::StopRequested(stop) => Some(&stop.trial.sweep),
             Self::TrialEnded(ended) => Some(&ended.trial.sweep),
             Self::TrialDeferred(deferred) => Some(&deferred.trial.sweep),
+            Self::PointRequested(requested) => Some(&requested.sweep),
+            Self::PointChosen(chosen) => Some(&chosen.sweep),
             Self::CoordinatorStarted(_)
             | Self::RequestNoted(_)
             | Self::WorkerJoined(_)

@@ -56,6 +56,10 @@ impl Sampler for Enqueued {
         }
     }
 
+    fn is_slow(&self, history: &History) -> bool {
+        history.suggestions().len() >= self.points.len() && self.then.is_slow(history)
+    }
+
     fn cardinality(&self) -> Option<u64> {
         self.then.cardinality()
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::event::{
-    AttemptEnded, ReopenedTrial, RestartedTrial, StopRequested, SweepEnded, SweepResumed,
-    TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
+    AttemptEnded, PointChosen, PointRequested, ReopenedTrial, RestartedTrial, StopRequested,
+    SweepEnded, SweepResumed, TrialCommitted, TrialDeferred, TrialEnded, TrialLeased,
+    TrialsRetried, TrialsStartedOver,
 };
 use super::outcome::{AttemptOutcome, StopReason, SweepEndReason};
 use super::state::{EndedTrial, Lease, Sweep, Trial};
@@ -82,6 +83,15 @@ impl Sweep {
             self.history.forget(*index);
             self.ended = None;
         }
+    }
+
+    pub(crate) fn on_point_requested(&mut self, requested: &PointRequested) {
+        self.requested = Some(requested.point);
+    }
+
+    pub(crate) fn on_point_chosen(&mut self, chosen: &PointChosen) {
+        self.requested = None;
+        self.history.record_suggestion(&chosen.suggestion);
     }
 
     pub(crate) fn on_deferred(&mut self, TrialDeferred { trial, suggestion, at }: &TrialDeferred) {

@@ -70,6 +70,29 @@ pub struct SweepEnded {
     pub at: Timestamp,
 }
 
+/// The next point of a sweep was requested: choosing it takes long, so it is chosen apart from other
+/// decisions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointRequested {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The number of the point.
+    pub point: u64,
+}
+
+/// A requested point was chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointChosen {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The number of the point.
+    pub point: u64,
+    /// The point.
+    pub suggestion: Suggestion,
+    /// The version of the history from which it was chosen ([`crate::history::History::version`]).
+    pub version: u64,
+}
+
 /// Failed or cancelled trials are to be retried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialsRetried {

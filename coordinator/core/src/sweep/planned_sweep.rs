@@ -73,6 +73,13 @@ impl PlannedSweep {
         ChosenPoint { suggestion: suggestion.unwrap_or_default(), is_new }
     }
 
+    /// Returns the point of trial `index`, if it must be requested, because choosing it takes long.
+    pub(crate) fn point_to_request(&self, history: &History, index: u64) -> Option<u64> {
+        let point = self.plan.point_of(index);
+        let is_missing = recorded(history, point).is_none() && self.plan.records_points();
+        (is_missing && self.plan.is_slow(history)).then_some(point)
+    }
+
     /// Returns the needs of trial `index`, if its point is known. They are empty for an invalid
     /// configuration, which is found when the trial is leased.
     pub(crate) fn known_needs(&self, history: &History, index: u64) -> Option<Cow<'_, [Need]>> {

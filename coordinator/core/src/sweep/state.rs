@@ -42,6 +42,9 @@ pub struct Sweep {
     pub ended: Option<(SweepEndReason, Timestamp)>,
     /// The lowest index that never started.
     pub next: u64,
+    /// The point that was requested and is being chosen.
+    #[serde(default)]
+    pub requested: Option<u64>,
     /// Trials that run or wait for another attempt.
     #[serde(skip)]
     pub live: ChunkedMap<Trial>,
@@ -175,6 +178,7 @@ impl Sweep {
             closed: None,
             ended: None,
             next: 0,
+            requested: None,
             live: ChunkedMap::default(),
             retryable: ChunkedMap::default(),
             done: ChunkedMap::default(),

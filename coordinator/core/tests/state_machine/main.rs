@@ -194,7 +194,7 @@ proptest! {
 
     #[test]
     fn no_trial_is_lost_or_run_twice_whatever_happens(
-        file in prop::sample::select(vec![GRID, WEIGHTED, LIMITED, MIXED]),
+        file in prop::sample::select(vec![GRID, WEIGHTED, MODELLED, LIMITED, MIXED]),
         happenings in prop::collection::vec(happening(), 0..120),
     ) {
         let mut world = World::new(file);

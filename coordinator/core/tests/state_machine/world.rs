@@ -50,6 +50,16 @@ replicates: 2
 run_cap: 7
 ";
 
+/// A sweep whose later points depend on results.
+pub(crate) const MODELLED: &str = "
+name: demo
+method: tpe
+parameters:
+  grams: {min: 1, max: 40}
+  grind: {values: [10, 20]}
+run_cap: 14
+";
+
 pub(crate) const LIMITED: &str = "
 name: demo
 metric: {name: bitterness, goal: minimize, target: 0.0999}

@@ -18,8 +18,8 @@ use crate::machine::worker::{Worker, WorkerInfo};
 use crate::needs::UnmetNeed;
 use crate::resources::{FreeResources, GrantedResources, Resources};
 use crate::sweep::{
-    AttemptOutcome, ChosenPoint, StopReason, Sweep, Trial, TrialCommitted, TrialDeferred,
-    TrialLeased,
+    AttemptOutcome, ChosenPoint, PointRequested, StopReason, Sweep, Trial, TrialCommitted,
+    TrialDeferred, TrialLeased,
 };
 use crate::time::Timestamp;
 
@@ -179,6 +179,13 @@ fn choose_trial(
     for index in sweep.candidates(|trial| trial.not_before <= now) {
         if state.is_kept_from(id, sweep, index, now) {
             continue;
+        }
+        if let Some(point) = sweep.planned.point_to_request(&sweep.history, index) {
+            if sweep.requested.is_some() {
+                break;
+            }
+            let requested = PointRequested { sweep: sweep.name().clone(), point };
+            return SweepAnswer::Prepare(vec![Event::PointRequested(requested)]);
         }
         let chosen = sweep.planned.choose(&sweep.history, index);
         if let Some(lack) = worker.unmet_need(&sweep.planned.needs_at(index, &chosen.suggestion)) {

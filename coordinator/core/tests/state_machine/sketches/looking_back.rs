@@ -25,7 +25,9 @@ const CANDIDATES: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 /// Chooses the untried candidate whose nearest tried neighbour tastes best. A pending point counts
 /// as the worst known one (a constant liar), so that points asked for together spread out.
 #[derive(Debug)]
-struct Climber;
+struct Climber {
+    is_slow: bool,
+}
 
 impl Climber {
     /// Returns the mean over both seeds of a point; none while one of them is pending.
@@ -62,6 +64,10 @@ impl Sampler for Climber {
         Some(Suggestion { point: Arc::new(point), draw: None })
     }
 
+    fn is_slow(&self, _: &History) -> bool {
+        self.is_slow
+    }
+
     fn cardinality(&self) -> Option<u64> {
         Some(CANDIDATES.len() as u64)
     }
@@ -76,10 +82,10 @@ impl Sampler for Climber {
 }
 
 /// Sets the sampler of the sweep in `state`, as a method in its file would.
-fn equip(state: &mut State) {
+fn equip(state: &mut State, is_slow: bool) {
     let sweep = state.sweeps.get_mut(&demo()).unwrap();
     let plan = Plan::new(&sweep.planned.definition, &workloads().schema(&BREWING));
-    let plan = plan.with_sampler(Box::new(Climber));
+    let plan = plan.with_sampler(Box::new(Climber { is_slow }));
     sweep.history = plan.history();
     sweep.planned.plan = Arc::new(plan);
 }
@@ -105,7 +111,7 @@ fn points(world: &World) -> Vec<u64> {
 #[test]
 fn points_follow_results_and_pending_points_and_replay_exactly() {
     let mut world = World::new(FILE);
-    equip(&mut world.state);
+    equip(&mut world.state, false);
     for n in [0, 3] {
         world.join(worker(n));
     }
@@ -142,8 +148,103 @@ fn points_follow_results_and_pending_points_and_replay_exactly() {
     for event in &world.events {
         replayed.apply(event);
         if matches!(event, Event::SweepSubmitted(_)) {
-            equip(&mut replayed);
+            equip(&mut replayed, false);
         }
     }
+    assert_eq!(replayed, world.state);
+}
+
+/// Returns the command that gives the sweep its requested point.
+fn choice(world: &World) -> Option<Command> {
+    let sweep = world.sweep();
+    let point = sweep.requested?;
+    let suggestion = sweep.planned.plan.suggest(&sweep.history, point).unwrap();
+    let version = sweep.history.version();
+    Some(Command::ChoosePoint { sweep: demo(), point, suggestion, version })
+}
+
+#[test]
+fn a_slow_sampler_is_asked_apart_and_workers_wait_for_its_point() {
+    let mut world = World::new(FILE);
+    equip(&mut world.state, true);
+    for n in [0, 3] {
+        world.join(worker(n));
+    }
+    // The first worker to ask requests the point, and only once.
+    assert_eq!(world.acquire(worker(0), 2), 0);
+    assert_eq!(world.acquire(worker(3), 2), 0);
+    let is_request = |event: &&Event| matches!(event, Event::PointRequested(_));
+    assert_eq!(world.events.iter().filter(is_request).count(), 1);
+    assert_eq!(world.sweep().requested, Some(0));
+    let early = choice(&world).unwrap();
+
+    // A restart forgets who was choosing; the late choice is of no use, and it is requested again.
+    world.state.apply(&Event::CoordinatorStarted(rheo_core::machine::CoordinatorStarted {
+        at: world.now,
+        leases_until: world.now,
+        state: world.id,
+        incarnation: rheo_core::id::IncarnationId(uuid::Uuid::from_u128(77)),
+    }));
+    assert_eq!(world.send(early.clone()).unwrap(), []);
+    assert_eq!(world.acquire(worker(0), 2), 0);
+    assert_eq!(world.send(early.clone()).unwrap().len(), 1);
+    assert_eq!(world.send(early).unwrap(), [], "a repeated choice changes nothing");
+    assert_eq!(world.acquire(worker(0), 2), 2, "both seeds of the point");
+    assert_eq!(points(&world), [1]);
+}
+
+#[test]
+fn every_point_of_a_slow_sampler_follows_from_the_version_of_the_history_with_it() {
+    let mut world = World::new(FILE);
+    equip(&mut world.state, true);
+    let mut late = Vec::new();
+    for round in 0..200 {
+        if world.sweep().ended.is_some() {
+            break;
+        }
+        for n in [0, 3] {
+            if world.held(worker(n)).is_empty() {
+                world.acquire(worker(n), 2);
+            }
+        }
+        // The choice is made now and comes after other trials have ended.
+        late.extend(choice(&world).filter(|_| late.is_empty()));
+        for n in [0, 3] {
+            if round % 3 == 0 && !world.held(worker(n)).is_empty() {
+                finish(&mut world, worker(n));
+            }
+        }
+        if round % 2 == 0
+            && let Some(choice) = late.pop()
+        {
+            world.send(choice).unwrap();
+        }
+    }
+    assert!(world.sweep().ended.is_some(), "a worker waits although work is left");
+    let mut sorted = points(&world);
+    sorted.sort_unstable();
+    assert_eq!(sorted, CANDIDATES, "every point once");
+
+    // Replay the events, and choose every point anew.
+    let mut replayed = State::new(workloads());
+    let mut histories = std::collections::BTreeMap::new();
+    let mut checked = 0;
+    for event in &world.events {
+        if let Event::PointChosen(chosen) = event {
+            let sweep = &replayed.sweeps[&demo()];
+            let history = &histories[&chosen.version];
+            let again = sweep.planned.plan.suggest(history, chosen.point).unwrap();
+            assert_eq!(again, chosen.suggestion, "point {}", chosen.point);
+            checked += 1;
+        }
+        replayed.apply(event);
+        if matches!(event, Event::SweepSubmitted(_)) {
+            equip(&mut replayed, true);
+        }
+        if let Some(sweep) = replayed.sweeps.get(&demo()) {
+            histories.insert(sweep.history.version(), sweep.history.clone());
+        }
+    }
+    assert_eq!(checked, CANDIDATES.len());
     assert_eq!(replayed, world.state);
 }
