@@ -12,7 +12,7 @@ PREFIX ?= $(HOME)/.local
 target = $(or $(CARGO_TARGET_DIR),target)
 programs = --bin rheo --bin rheo-worker
 
-.PHONY: help libtorch install uninstall wheel test-dist demo test test-slurm test-kubernetes check bench bench-sweep bench-coordinator test-core e2e bless pictures
+.PHONY: help libtorch install uninstall wheel test-dist demo test test-slurm test-kubernetes check bench bench-sweep bench-coordinator bench-search test-core e2e bless pictures
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -73,6 +73,9 @@ bench-sweep: libtorch ## Time whole sweeps: against Optuna with PyTorch, and slo
 
 bench-coordinator: libtorch ## Load a coordinator with workers that train nothing, beside HyperQueue and Optuna
 	FEATURES="$(FEATURES)" python3 bench/coordinator/run.py
+
+bench-search: ## Judge the samplers beside Optuna's; SMOKE=1 for five minutes of it, JUDGE="--help" for its options
+	bench/search/judge.sh $(if $(SMOKE),--smoke) $(JUDGE)
 
 test-core: ## Run the quick tests: no libtorch, no DataFusion
 	deploy/tools.sh cargo-nextest

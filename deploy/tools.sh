@@ -2,11 +2,12 @@
 # Makes sure that tools for development are there, installing those that are not into
 # ${RHEO_CACHE:-$HOME/.cache/rheobase}/tools. What is on PATH already is taken.
 #
-#   deploy/tools.sh cargo-nextest cargo-deny cargo-machete typos hadolint helm python torch s3 bench
+#   deploy/tools.sh cargo-nextest cargo-deny cargo-machete typos hadolint helm python torch s3 bench search
 #
 # `helm` is Helm's engine as a Python package: there is no program of that name in it.
 # `python` stands for the Python packages that read our results in the tests, `torch` for those that read our weights, `s3` for
-# a server of object storage, `bench` for what the benchmarks compare us with beside PyTorch; each goes into a directory of its own.
+# a server of object storage, `bench` for what the benchmarks compare us with beside PyTorch, `search` for what the judge of
+# samplers needs beside it; each goes into a directory of its own.
 set -eu
 
 cache=${RHEO_CACHE:-$HOME/.cache/rheobase}
@@ -66,6 +67,7 @@ for tool in "$@"; do
     torch) packages tests/requirements-torch.txt torch --no-deps --no-compile ;;
     s3) packages tests/requirements-s3.txt s3 ;;
     bench) packages bench/requirements.txt bench ;;
+    search) packages bench/search/requirements.txt search ;;
     *) echo "error: no such tool: $tool" >&2; exit 2 ;;
     esac
 done
