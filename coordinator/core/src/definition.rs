@@ -70,14 +70,17 @@ pub enum SearchMethod {
     Tpe,
     /// The default method with a model: `tpe`, under which name the sweep is kept.
     Bayes,
+    /// The method that suits the space and the number of points; `rheo preview` names it with the
+    /// reason, and the sweep is kept under its name.
+    Auto,
 }
 
 impl SearchMethod {
-    /// Returns the method that a word in a file stands for.
+    /// Returns the method that a word in a file stands for, whatever the rest of the file.
     pub(crate) fn resolved(self) -> Self {
         match self {
             Self::Bayes => Self::Tpe,
-            Self::Grid | Self::Random | Self::Sobol | Self::Tpe => self,
+            Self::Grid | Self::Random | Self::Sobol | Self::Tpe | Self::Auto => self,
         }
     }
 }
@@ -91,6 +94,7 @@ impl SearchMethod {
             Self::Sobol => "sobol",
             Self::Tpe => "tpe",
             Self::Bayes => "bayes",
+            Self::Auto => "auto",
         }
     }
 }

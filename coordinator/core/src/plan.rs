@@ -165,6 +165,12 @@ impl Plan {
         self.sampler.suggest(history, point)
     }
 
+    /// Returns the number of trials whose points are known before there are results.
+    pub fn blind_trials(&self) -> u64 {
+        let blind = self.sampler.blind_points().map(|points| points.saturating_mul(self.seeds()));
+        blind.map_or(self.trials(), |blind| blind.min(self.trials()))
+    }
+
     /// Whether choosing the next point takes so long that it is done apart from other decisions.
     pub(crate) fn is_slow(&self, history: &History) -> bool {
         self.sampler.is_slow(history)
@@ -249,7 +255,7 @@ fn sampler(
         }
         (SearchMethod::Sobol, grid) => Box::new(Sobol::new(axes, seed, distinct, grid.ok())),
         (SearchMethod::Random, grid) => Box::new(Random { axes, seed, distinct, grid: grid.ok() }),
-        (SearchMethod::Tpe | SearchMethod::Bayes, grid) => {
+        (SearchMethod::Tpe | SearchMethod::Bayes | SearchMethod::Auto, grid) => {
             let grid = grid.ok();
             // Points of a model can repeat in any space.
             let start = Sobol::new(Arc::clone(&axes), seed, true, grid.clone());

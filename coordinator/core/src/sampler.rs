@@ -37,6 +37,12 @@ pub trait Sampler: Debug + Send + Sync {
     /// Returns the number of points, if it is finite.
     fn cardinality(&self) -> Option<u64>;
 
+    /// Returns the number of points that are chosen before any result counts; none if results never
+    /// count.
+    fn blind_points(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether the next point takes so long to choose that other decisions must not wait for it
     /// (more than about 5 ms).
     fn is_slow(&self, history: &History) -> bool {

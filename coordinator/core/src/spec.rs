@@ -5,6 +5,7 @@
 //! parser is pure: reading files and showing errors happen elsewhere.
 
 mod assemble;
+mod auto;
 mod cardinality;
 mod constraint;
 pub(crate) mod domain;
@@ -41,6 +42,7 @@ use crate::name::WorkloadName;
 use crate::plan;
 use crate::schema::field::{self, FieldSchema, ObjectSchema};
 use crate::schema::{WorkloadRegistry, WorkloadSchema};
+use crate::space::grid_index::GridIndex;
 use crate::suggest;
 
 /// A valid sweep file.
@@ -50,6 +52,8 @@ pub struct ParsedSweep {
     pub definition: SweepDefinition,
     /// Warnings about probable mistakes.
     pub warnings: Vec<Mistake>,
+    /// The reason for the method, if the file leaves it open.
+    pub method_reason: Option<String>,
 }
 
 /// Parses a sweep file for one of the `workloads`. `file` is its name, for messages.
@@ -65,15 +69,17 @@ pub fn parse(
     let (report, definition) = match (entries, schema) {
         (Some(entries), Some(schema)) => {
             let mut reader = FieldReader::new(schema, report);
-            let definition = define_sweep(&mut reader, schema, entries);
-            (reader.report, definition)
+            let defined = define_sweep(&mut reader, schema, entries);
+            (reader.report, defined)
         }
         _ => (report, None),
     };
     let has_errors = report.has_errors();
     let mistakes = report.into_list();
     match definition {
-        Some(definition) if !has_errors => Ok(ParsedSweep { definition, warnings: mistakes }),
+        Some((definition, method_reason)) if !has_errors => {
+            Ok(ParsedSweep { definition, warnings: mistakes, method_reason })
+        }
         _ => Err(Mistakes::new(file, text, mistakes)),
     }
 }
@@ -213,7 +219,7 @@ fn define_sweep(
     reader: &mut FieldReader<'_>,
     schema: &WorkloadSchema,
     entries: &[YamlEntry],
-) -> Option<SweepDefinition> {
+) -> Option<(SweepDefinition, Option<String>)> {
     let fields = fields(schema);
     let mut top = TopLevel::read(reader, &fields, entries);
     let header = header::header(reader, std::mem::take(&mut top.header))?;
@@ -260,8 +266,20 @@ fn define_sweep(
         definition.enqueue =
             enqueue::enqueue(reader, &declarations, &entry.node, &definition.space, &axes);
     }
+    let method_reason = choose_method(&mut definition, schema);
     check_whole(reader, &top, &declarations, &definition);
-    Some(definition)
+    Some((definition, method_reason))
+}
+
+/// Sets the method of a sweep that leaves it open; returns the reason.
+fn choose_method(definition: &mut SweepDefinition, schema: &WorkloadSchema) -> Option<String> {
+    if definition.method != SearchMethod::Auto {
+        return None;
+    }
+    let grid = GridIndex::new(Arc::new(plan::axes(definition, schema)));
+    let (method, reason) = auto::choose(definition, grid.ok().map(|grid| grid.total()));
+    definition.method = method;
+    Some(reason)
 }
 
 /// Runs the checks that need a file without other errors.

@@ -28,6 +28,7 @@ pub(super) struct Args {
 pub(super) fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let (_, parsed) = submit::read(&args.file)?;
+    let reason = parsed.method_reason;
     let planned = PlannedSweep::new(parsed.definition, &networks::workloads());
     let shown = first_trials(&planned, args.trials);
     let missing = args.data.check(&planned)?;
@@ -35,6 +36,10 @@ pub(super) fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
         return Ok(format::print_json(&json(&planned, &shown, &missing))?);
     }
     print_definition(&planned.definition, &planned)?;
+    if let Some(reason) = reason {
+        let method = planned.definition.method.name();
+        format::print(format!("\nmethod: auto stands for {method}: {reason}"))?;
+    }
     print_trials(&planned, &shown)?;
     if let Some(trial) = shown.first() {
         format::print(format!("\nThe whole configuration of trial {}:", trial.index))?;
@@ -46,11 +51,12 @@ pub(super) fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the first `count` trials in the order in which they would be suggested.
+/// Returns the first `count` trials in the order in which they would be suggested, without those
+/// whose points depend on results.
 fn first_trials(planned: &PlannedSweep, count: u64) -> Vec<PlannedTrial> {
     let mut history: History = planned.plan.history();
     let mut trials = Vec::new();
-    for index in 0..count.min(planned.plan.trials()) {
+    for index in 0..count.min(planned.plan.blind_trials()) {
         let new: Option<Suggestion> = planned.new_suggestion(&history, index);
         if let Some(suggestion) = &new {
             history.record_suggestion(suggestion);
@@ -106,7 +112,9 @@ fn print_trials(planned: &PlannedSweep, shown: &[PlannedTrial]) -> Result<(), Fa
     format::print(table)?;
     let more = planned.plan.trials() - shown.len() as u64;
     if more > 0 {
-        format::print(format!("... and {more} more"))?;
+        let depends = planned.plan.blind_trials() < planned.plan.trials();
+        let why = if depends { ", chosen by the results of those before them" } else { "" };
+        format::print(format!("... and {more} more{why}"))?;
     }
     Ok(())
 }

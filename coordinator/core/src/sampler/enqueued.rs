@@ -56,6 +56,10 @@ impl Sampler for Enqueued {
         }
     }
 
+    fn blind_points(&self) -> Option<u64> {
+        self.then.blind_points().map(|blind| blind.max(self.points.len() as u64))
+    }
+
     fn is_slow(&self, history: &History) -> bool {
         history.suggestions().len() >= self.points.len() && self.then.is_slow(history)
     }

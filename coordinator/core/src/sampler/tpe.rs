@@ -121,6 +121,10 @@ impl Sampler for Tpe {
         }
     }
 
+    fn blind_points(&self) -> Option<u64> {
+        Some(START_POINTS as u64)
+    }
+
     fn cardinality(&self) -> Option<u64> {
         self.rest.cardinality()
     }

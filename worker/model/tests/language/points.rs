@@ -14,7 +14,7 @@ use crate::schema;
 use crate::mistakes::{files, name};
 
 /// Returns the definition and the trials of a file as text.
-fn describe(ParsedSweep { definition, warnings }: &ParsedSweep, text: &str) -> String {
+fn describe(ParsedSweep { definition, warnings, .. }: &ParsedSweep, text: &str) -> String {
     let plan = Plan::new(definition, &schema());
     let mut out = format!("{definition}\n{}", spec::render("sweep.yaml", text, warnings));
     let (trials, end) = (plan.trials(), plan.end_reason());
