@@ -33,6 +33,7 @@ mod readers;
 mod retries;
 mod scale;
 mod scarce;
+mod search;
 mod security;
 mod signals;
 mod stale;
