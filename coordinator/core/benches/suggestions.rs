@@ -25,14 +25,17 @@ parameters:
 ";
 
 fn suggestions(criterion: &mut Criterion) {
-    for method in ["random", "tpe"] {
+    const COUNTS: [u64; 3] = [100, 10_000, 100_000];
+    let methods: [(_, &[u64]); 3] =
+        [("random", &COUNTS), ("tpe", &COUNTS), ("gp", &[20, 50, 100, 200])];
+    for (method, counts) in methods {
         let mut group = criterion.benchmark_group(method);
         let file = FILE.replace("METHOD", method);
         let parsed = spec::parse(&workloads(), "modelled.yaml", &file).expect("a sweep");
         let planned = PlannedSweep::new(parsed.definition, &workloads());
         let filling = spec::parse(&workloads(), "filling.yaml", &FILE.replace("METHOD", "random"));
         let filling = PlannedSweep::new(filling.expect("a sweep").definition, &workloads());
-        for points in [100, 10_000, 100_000] {
+        for &points in counts {
             let mut history = planned.plan.history();
             let none = filling.plan.history();
             for point in 0..points {

@@ -68,6 +68,9 @@ pub enum SearchMethod {
     /// The tree-structured Parzen estimator, a model of good and of other points, after a Sobol
     /// sequence of ten points.
     Tpe,
+    /// Gaussian process search, after a Sobol sequence of five to ten points; `tpe` takes over beyond
+    /// 200 results.
+    Gp,
     /// The default method with a model: `tpe`, under which name the sweep is kept.
     Bayes,
     /// The method that suits the space and the number of points; `rheo preview` names it with the
@@ -80,7 +83,7 @@ impl SearchMethod {
     pub(crate) fn resolved(self) -> Self {
         match self {
             Self::Bayes => Self::Tpe,
-            Self::Grid | Self::Random | Self::Sobol | Self::Tpe | Self::Auto => self,
+            Self::Grid | Self::Random | Self::Sobol | Self::Tpe | Self::Gp | Self::Auto => self,
         }
     }
 }
@@ -93,6 +96,7 @@ impl SearchMethod {
             Self::Random => "random",
             Self::Sobol => "sobol",
             Self::Tpe => "tpe",
+            Self::Gp => "gp",
             Self::Bayes => "bayes",
             Self::Auto => "auto",
         }

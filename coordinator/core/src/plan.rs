@@ -12,7 +12,7 @@ use crate::history::History;
 use crate::id::Digest;
 use crate::metric::Goal;
 use crate::needs::Need;
-use crate::sampler::{Enqueued, Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion, Tpe};
+use crate::sampler::{Enqueued, Gp, Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion, Tpe};
 use crate::schema::{FieldMismatch, WorkloadSchema};
 use crate::space::Point;
 use crate::space::grid_index::{CountError, GridIndex};
@@ -256,12 +256,27 @@ fn sampler(
         (SearchMethod::Sobol, grid) => Box::new(Sobol::new(axes, seed, distinct, grid.ok())),
         (SearchMethod::Random, grid) => Box::new(Random { axes, seed, distinct, grid: grid.ok() }),
         (SearchMethod::Tpe | SearchMethod::Bayes | SearchMethod::Auto, grid) => {
-            let grid = grid.ok();
-            // Points of a model can repeat in any space.
-            let start = Sobol::new(Arc::clone(&axes), seed, true, grid.clone());
-            Box::new(Tpe::new(start, Random { axes, seed, distinct: true, grid }))
+            let (start, rest) = model_fallbacks(&axes, seed, grid.ok().as_ref());
+            Box::new(Tpe::new(start, rest))
+        }
+        (SearchMethod::Gp, grid) => {
+            let fallbacks = || model_fallbacks(&axes, seed, grid.as_ref().ok());
+            let ((start, rest), (first, last)) = (fallbacks(), fallbacks());
+            Box::new(Gp::new(start, rest, Tpe::new(first, last)))
         }
     }
+}
+
+/// Builds the samplers of the first points of a model, and of points for which it finds no new one.
+fn model_fallbacks(
+    axes: &Arc<ResolvedSpace>,
+    seed: u64,
+    grid: Option<&Arc<GridIndex>>,
+) -> (Sobol, Random) {
+    let (axes, grid) = (|| Arc::clone(axes), || grid.map(Arc::clone));
+    // Points of a model can repeat in any space.
+    let start = Sobol::new(axes(), seed, true, grid());
+    (start, Random { axes: axes(), seed, distinct: true, grid: grid() })
 }
 
 /// Chooses the sampler, with the given points before its own.

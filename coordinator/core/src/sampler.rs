@@ -5,6 +5,7 @@
 //! suggestions with any number of workers.
 
 mod enqueued;
+mod gp;
 mod grid;
 mod permutation;
 mod random;
@@ -15,6 +16,7 @@ mod tpe;
 use std::fmt::Debug;
 
 pub(crate) use enqueued::Enqueued;
+pub(crate) use gp::Gp;
 pub(crate) use grid::Grid;
 pub(crate) use permutation::Permutation;
 pub(crate) use random::{Random, ShuffledGrid};

@@ -93,14 +93,14 @@ pub(super) fn foreign_key(schema: &WorkloadSchema, key: &str) -> Option<&'static
 /// Refuses methods of other tools by name; returns whether the method was one.
 pub(super) fn is_foreign_method(reader: &mut FieldReader<'_>, node: &YamlNode) -> bool {
     let YamlValue::Text(method) = &node.value else { return false };
-    let known = ["gp", "cmaes", "cma-es", "hyperband", "asha", "pbt", "custom"];
+    let known = ["cmaes", "cma-es", "hyperband", "asha", "pbt", "custom"];
     let is_foreign = known.contains(&method.to_lowercase().as_str());
     if is_foreign {
         reader
             .report
             .error(node.span, format!("the method `{method}` is not available in this version"))
             .about("method")
-            .help("write `grid`, `random`, `sobol` or `tpe`");
+            .help("write `grid`, `random`, `sobol`, `tpe` or `gp`");
         reader.faulty.insert("method".to_owned());
     }
     is_foreign
