@@ -8,6 +8,7 @@ use rheo_core::machine;
 use rheo_core::machine::{AttemptClaim, AttemptEnd, HeldAttempt, Origin, WorkerInfo};
 use rheo_core::name::WorkloadName;
 use rheo_core::needs::Inventory;
+use rheo_core::pruner::CommitEpochs;
 use rheo_core::resources::{FreeResources, GrantedGpus, GrantedResources, ResourceOffer};
 use rheo_core::rows::{RowBatch, RowCounts};
 use serde::de::DeserializeOwned;
@@ -239,6 +240,8 @@ pub struct Assignment<C> {
     pub durable: RowCounts,
     /// The resources that the attempt may use.
     pub granted: GrantedResources,
+    /// The epochs after which the trial commits, besides its usual commits.
+    pub commit_epochs: CommitEpochs,
 }
 
 impl<C: DeserializeOwned> TryFrom<v1::Assignment> for Assignment<C> {
@@ -259,6 +262,7 @@ impl<C: DeserializeOwned> TryFrom<v1::Assignment> for Assignment<C> {
             covered: wire.covered.unwrap_or_default().into(),
             durable: wire.durable.unwrap_or_default().into(),
             granted: required(wire.granted, "granted")?.try_into()?,
+            commit_epochs: wire.commit_epochs.map(CommitEpochs::from).unwrap_or_default(),
         })
     }
 }
@@ -272,8 +276,30 @@ impl From<machine::Assignment> for v1::Assignment {
             covered: Some(assignment.covered.into()),
             durable: Some(assignment.durable.into()),
             granted: Some(assignment.granted.into()),
+            commit_epochs: commit_epochs(assignment.commit_epochs),
         }
     }
+}
+
+impl From<v1::CommitEpochs> for CommitEpochs {
+    fn from(wire: v1::CommitEpochs) -> Self {
+        use v1::commit_epochs::Epochs;
+        match wire.epochs {
+            Some(Epochs::At(list)) => Self::At(list.epochs),
+            Some(Epochs::EachAfter(after)) => Self::Each { after },
+            None => Self::None,
+        }
+    }
+}
+
+fn commit_epochs(epochs: CommitEpochs) -> Option<v1::CommitEpochs> {
+    use v1::commit_epochs::{EpochList, Epochs};
+    let epochs = match epochs {
+        CommitEpochs::None => return None,
+        CommitEpochs::At(epochs) => Epochs::At(EpochList { epochs }),
+        CommitEpochs::Each { after } => Epochs::EachAfter(after),
+    };
+    Some(v1::CommitEpochs { epochs: Some(epochs) })
 }
 
 impl TryFrom<v1::Claim> for AttemptClaim {

@@ -12,6 +12,7 @@ mod damage;
 mod deletion;
 mod deletion_crash;
 mod disk;
+mod early;
 mod export;
 mod fleet;
 mod gpus;

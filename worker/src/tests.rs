@@ -8,6 +8,7 @@ use rheo_core::machine::{AttemptClaim, AttemptEnd, Origin};
 use rheo_core::metric::Metrics;
 use rheo_core::needs::Need;
 use rheo_core::progress::Progress;
+use rheo_core::pruner::CommitEpochs;
 use rheo_core::resources::GrantedResources;
 use rheo_core::rows::RowCounts;
 use rheo_model::config::TrialConfig;
@@ -58,6 +59,7 @@ fn assignment() -> Assignment {
         covered: RowCounts::default(),
         durable: RowCounts::default(),
         granted: GrantedResources::default(),
+        commit_epochs: CommitEpochs::None,
     }
 }
 

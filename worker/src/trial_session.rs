@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rheo_core::id::Digest;
 use rheo_core::machine::{AttemptEnd, CommitManifest};
 use rheo_core::progress::Progress;
+use rheo_core::pruner::CommitEpochs;
 use rheo_core::rows::RowCounts;
 use rheo_model::config::TrialConfig;
 use rheo_model::trainer::{Commit, Gpu, NextAction, Session};
@@ -22,6 +23,10 @@ use crate::step_timer::StepTimer;
 
 /// Minimum time between two log lines about epochs.
 const EPOCH_LINES: Duration = Duration::from_secs(10);
+
+/// Minimum time between two commits of a trial that is judged after every epoch. The last epoch of
+/// several short ones decides about all of them.
+const JUDGED_PAUSE: Duration = Duration::from_secs(1);
 
 /// One running trial.
 pub(crate) struct TrialSession {
@@ -40,6 +45,8 @@ pub(crate) struct TrialSession {
     committed: Instant,
     committed_epoch: u32,
     epoch: u32,
+    /// Epochs after which a commit is due, besides the usual ones.
+    commit_epochs: CommitEpochs,
     /// Rows produced since the beginning of the trial.
     produced: RowCounts,
     /// Rows that are durable or in delivery.
@@ -76,6 +83,7 @@ impl TrialSession {
             committed: now,
             committed_epoch: 0,
             epoch: 0,
+            commit_epochs: assignment.commit_epochs.clone(),
             produced: assignment.covered.clone(),
             durable: assignment.durable.clone(),
             logged: None,
@@ -134,7 +142,20 @@ impl TrialSession {
         if self.interval.is_zero() {
             return self.epoch > self.committed_epoch;
         }
-        self.committed.elapsed() >= self.interval
+        self.committed.elapsed() >= self.interval || self.is_judged()
+    }
+
+    /// Whether the epochs since the last commit include one after which the trial is judged.
+    fn is_judged(&self) -> bool {
+        let since = |epoch: u32| self.committed_epoch < epoch && epoch <= self.epoch;
+        match &self.commit_epochs {
+            CommitEpochs::None => false,
+            CommitEpochs::At(epochs) => epochs.iter().any(|epoch| since(*epoch)),
+            CommitEpochs::Each { after } => {
+                let is_new = self.epoch > self.committed_epoch.max(*after);
+                is_new && self.committed.elapsed() >= JUDGED_PAUSE
+            }
+        }
     }
 }
 

@@ -22,7 +22,12 @@ pub(crate) fn of(file: &Json) -> anyhow::Result<WorkloadRegistry> {
     let mut fields = properties(&file["parameters"])?;
     fields.insert("seed".to_owned(), json!({"type": "integer", "default": 0}));
     let json = json!({"type": "object", "properties": fields});
-    let loss = MetricField { name: LOSS, docs: "The value of the function.".into(), rises: false };
+    let loss = MetricField {
+        name: LOSS,
+        docs: "The value of the function.".into(),
+        rises: false,
+        of_epochs: true,
+    };
     Ok(WorkloadRegistry::new([WorkloadSchema {
         workload: WorkloadName::of("search"),
         fields: ObjectSchema::from_json(&json),

@@ -4,12 +4,16 @@
 //! Files with the same meaning give equal definitions, whatever their comments, quotes, number
 //! formats and order of keys. The order of `parameters` is part of the meaning. Spans are not kept.
 
+mod early_termination;
+
 use std::collections::HashSet;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+
+pub use early_termination::EarlyTermination;
 
 use crate::id::SweepName;
 use crate::metric::Objective;
@@ -51,6 +55,9 @@ pub struct SweepDefinition {
     /// The retry budgets.
     #[serde(default)]
     pub retry: RetryPolicy,
+    /// The rule by which trials stop early.
+    #[serde(default)]
+    pub early_terminate: Option<EarlyTermination>,
 }
 
 /// Method by which the points of a sweep are chosen.
@@ -184,6 +191,7 @@ impl fmt::Display for SweepDefinition {
         writeln!(f, "seed: {}", self.seed)?;
         write_lines(f, "run_cap", &json(&self.run_cap))?;
         write_lines(f, "max_failed_trials", &json(&self.max_failed_trials))?;
+        write_lines(f, "early_terminate", &json(&self.early_terminate))?;
         write_lines(f, "retry", &json(&self.retry))
     }
 }

@@ -5,6 +5,7 @@
 //! large grid holds the running trials only. The state machine owns it, and events change it.
 //! Everything that grows with the number of trials is stored in chunks ([`crate::chunked_map`]).
 
+mod epoch_ranks;
 mod points;
 
 use std::collections::{BTreeSet, HashSet};
@@ -12,10 +13,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use epoch_ranks::EpochStanding;
 pub use points::{PointTable, PointValue};
+
+use epoch_ranks::EpochRanks;
 
 use crate::chunked_map::ChunkedMap;
 use crate::metric::Goal;
+use crate::pruner::Comparison;
+use crate::ranking::Score;
 use crate::sampler::Suggestion;
 use crate::skip_eq::SkipEq;
 use crate::space::Point;
@@ -55,18 +61,49 @@ pub struct History {
     /// The points by their results; empty unless reports are kept.
     #[serde(skip)]
     table: PointTable,
+    /// The order of trials where a pruner compares them. It follows from `trials`.
+    #[serde(skip)]
+    ranks: SkipEq<EpochRanks>,
 }
 
 /// The past of a trial.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrialHistory {
-    /// The reported epochs in order, each with the value of the objective.
+    /// The reported epochs in order, each with the value of the objective, if it is finite.
     pub reports: Vec<(u32, f64)>,
     /// The end, if the trial has ended.
     pub ending: Option<TrialEnding>,
     /// The final value of the objective, if the trial completed with one.
     #[serde(default)]
     pub value: Option<f64>,
+    /// The epochs whose value was not finite, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_finite: Vec<u32>,
+    /// The numbers of epochs before and after the newest commit that is to be judged.
+    #[serde(default)]
+    pub judged: (u32, u32),
+}
+
+impl TrialHistory {
+    /// Returns the number of epochs up to the last reported one.
+    pub fn epochs(&self) -> u32 {
+        let finite = self.reports.last().map(|(epoch, _)| *epoch);
+        let last = finite.max(self.not_finite.last().copied());
+        last.map_or(0, |last| last.saturating_add(1))
+    }
+
+    /// Returns the score of the first value that was reported after `epochs` epochs or later; the
+    /// worst if that value is not finite.
+    pub(crate) fn score_after(&self, epochs: u32, goal: Goal) -> Score {
+        let first = epochs.saturating_sub(1);
+        let at = self.reports.partition_point(|(epoch, _)| *epoch < first);
+        let gap = self.not_finite.partition_point(|epoch| *epoch < first);
+        match (self.reports.get(at), self.not_finite.get(gap)) {
+            (Some((epoch, _)), Some(gap)) if gap < epoch => Score::WORST,
+            (Some((_, value)), _) => Score::new(Some(*value), goal),
+            (None, _) => Score::WORST,
+        }
+    }
 }
 
 /// The end of a trial as samplers and pruners see it.
@@ -121,6 +158,40 @@ impl History {
     /// Returns every trial with a past, in order.
     pub fn trials(&self) -> impl Iterator<Item = (u64, &TrialHistory)> {
         self.trials.iter().map(|(index, trial)| (*index, trial))
+    }
+
+    /// Keeps the order of trials for `comparison`, by their values so far too.
+    pub fn compare(&mut self, comparison: Comparison) {
+        self.ranks = SkipEq(EpochRanks::new(comparison, self.goal, self.trials()));
+    }
+
+    /// Whether the order of trials is consistent with their reports.
+    pub(crate) fn is_ranked(&self) -> bool {
+        self.ranks.0.rebuilt(self.trials()) == self.ranks.0
+    }
+
+    /// Returns the standings of `trial` at the numbers of epochs that its newest commit added.
+    pub fn crossed(&self, trial: u64) -> Vec<EpochStanding> {
+        let Some(known) = self.trial(trial) else { return Vec::new() };
+        let (before, after) = known.judged;
+        let ranks = &self.ranks.0;
+        let added = ranks.comparison().between(trial, before, after).into_iter();
+        added.filter_map(|epochs| ranks.standing(trial, known, epochs)).collect()
+    }
+
+    /// Returns the score at `position`, from 0, among the trials that are compared with `trial`
+    /// after `epochs` epochs.
+    pub(crate) fn score_at(&self, trial: u64, epochs: u32, position: usize) -> Option<Score> {
+        self.ranks.0.score_at(trial, epochs, position)
+    }
+
+    /// Returns the best score of `trial` in its first `epochs` epochs.
+    pub(crate) fn best_score(&self, trial: u64, epochs: u32) -> Option<Score> {
+        let known = self.trial(trial)?;
+        let until = known.reports.partition_point(|(epoch, _)| *epoch < epochs);
+        let values = known.reports.get(..until).unwrap_or_default();
+        let scores = values.iter().map(|(_, value)| Score::new(Some(*value), self.goal));
+        scores.min().or(Some(Score::WORST))
     }
 
     /// Returns the trials as they are stored.
@@ -187,20 +258,36 @@ impl History {
         self.suggestions.push(suggestion);
     }
 
-    /// Records the value of the objective of `trial` after `epoch`. Repeated or late epochs and
-    /// values that are not finite are ignored.
+    /// Records the value of the objective of `trial` after `epoch`. Repeated and late epochs are
+    /// ignored; of a value that is not finite, only the epoch is kept.
     pub fn record_report(&mut self, trial: u64, epoch: u32, value: f64) {
         self.version += 1;
-        let reports = &mut self.trials.get_or_insert_with(trial, TrialHistory::default).reports;
-        if value.is_finite() && reports.last().is_none_or(|(last, _)| *last < epoch) {
-            reports.push((epoch, value));
+        let past = self.trials.get_or_insert_with(trial, TrialHistory::default);
+        let before = past.epochs();
+        if epoch < before {
+            return;
+        }
+        if value.is_finite() {
+            past.reports.push((epoch, value));
+        } else {
+            past.not_finite.push(epoch);
+        }
+        self.ranks.0.add(trial, past, before);
+    }
+
+    /// Records that the epochs of `trial` that were reported since it was last judged are to be
+    /// judged.
+    pub(crate) fn record_judgement(&mut self, trial: u64) {
+        self.version += 1;
+        if let Some(past) = self.trials.get_mut(trial) {
+            past.judged = (past.judged.1, past.epochs());
         }
     }
 
     /// Removes the reports and the end of `trial`, which restarts.
     pub fn forget(&mut self, trial: u64) {
         self.version += 1;
-        self.trials.remove(trial);
+        self.remove(trial);
         self.update_point(self.point_of(trial));
     }
 
@@ -208,13 +295,15 @@ impl History {
     /// trials are not kept.
     pub fn record_end(&mut self, trial: u64, ending: TrialEnding, value: Option<f64>) {
         self.version += 1;
-        if self.keeps.reports {
-            let past = self.trials.get_or_insert_with(trial, TrialHistory::default);
-            (past.ending, past.value) = (Some(ending), value);
-            self.update_point(self.point_of(trial));
-        } else {
-            self.trials.remove(trial);
+        if !self.keeps.reports {
+            return self.remove(trial);
         }
+        let past = self.trials.get_or_insert_with(trial, TrialHistory::default);
+        (past.ending, past.value) = (Some(ending), value);
+        if ending == TrialEnding::Diverged {
+            self.ranks.0.add_diverged(trial, past);
+        }
+        self.update_point(self.point_of(trial));
     }
 
     /// Records that `trial`, which had ended without a result, runs again.
@@ -223,6 +312,12 @@ impl History {
         if let Some(past) = self.trials.get_mut(trial) {
             past.ending = None;
             self.update_point(self.point_of(trial));
+        }
+    }
+
+    fn remove(&mut self, trial: u64) {
+        if let Some(past) = self.trials.remove(trial) {
+            self.ranks.0.remove(trial, &past);
         }
     }
 
@@ -310,6 +405,8 @@ mod tests {
         for (epoch, value) in [(0, 0.1), (1, 0.2), (1, 0.3), (0, 0.4), (2, f64::NAN)] {
             history.record_report(7, epoch, value);
         }
-        assert_eq!(history.trial(7).unwrap().reports, [(0, 0.1), (1, 0.2)]);
+        let past = history.trial(7).unwrap();
+        assert_eq!(past.reports, [(0, 0.1), (1, 0.2)]);
+        assert_eq!((past.not_finite.as_slice(), past.epochs()), (&[2][..], 3));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value as Json};
 
 use crate::definition::{SearchMethod, SweepDefinition};
-use crate::history::History;
+use crate::history::{History, HistoryRetention};
 use crate::id::Digest;
 use crate::metric::Goal;
 use crate::needs::Need;
@@ -147,7 +147,17 @@ impl Plan {
 
     /// Creates a history that keeps what this plan needs.
     pub fn history(&self) -> History {
-        History::new(self.sampler.retention(), self.seeds(), self.goal)
+        self.history_keeping(self.sampler.retention())
+    }
+
+    /// Creates a history that keeps `retention`.
+    pub fn history_keeping(&self, retention: HistoryRetention) -> History {
+        History::new(retention, self.seeds(), self.goal)
+    }
+
+    /// Returns what a history must keep for this plan.
+    pub fn retention(&self) -> HistoryRetention {
+        self.sampler.retention()
     }
 
     /// Returns the number of the point of trial `index`.

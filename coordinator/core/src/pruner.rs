@@ -1,19 +1,39 @@
 //! Pruners stop trials that will not win. They are separate from samplers, so that any sampler
 //! works with any pruner.
 //!
-//! A pruner is a function of the history. It is asked after every report of a running trial. A
-//! trial that it stops ends as pruned, which is a result and not a failure.
+//! A pruner is a function of the history. It is asked after every commit of a trial and judges the
+//! epochs that the commit added, each once, so a replay gives the same verdicts. It judges trials,
+//! not points: seeds of a point are compared like other trials, and may end differently. Epochs
+//! count from 1: the report of epoch 0 is that after 1 epoch. A trial that a pruner stops ends as
+//! pruned, which is a result and not a failure.
+
+mod asha;
+mod bands;
+mod brackets;
+mod patience;
+mod percentile;
+pub(crate) mod rungs;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use brackets::Brackets;
+
+use crate::definition::{EarlyTermination, SweepDefinition};
 use crate::history::History;
 
-/// Judges running trials.
+/// Judges trials.
 pub trait Pruner: Debug + Send + Sync {
-    /// Judges `trial` from all reports so far, its own included.
+    /// Judges `trial` at the epochs that its newest commit added.
     fn judge(&self, history: &History, trial: u64) -> Verdict;
+
+    /// Returns the comparison between trials that the history must keep.
+    fn comparison(&self) -> Comparison;
+
+    /// Returns the epochs after which `trial` must commit, so that it can be judged.
+    fn commit_epochs(&self, trial: u64) -> CommitEpochs;
 }
 
 /// The verdict of a pruner on a trial.
@@ -26,46 +46,95 @@ pub enum Verdict {
     Stop,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::history::{HistoryRetention, TrialEnding};
-    use crate::metric::Goal;
+/// The epochs after which trials are compared with each other.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Comparison {
+    /// Trials are not compared.
+    #[default]
+    None,
+    /// All trials after each epoch, from a number of epochs on.
+    Each {
+        /// The number of epochs after which comparing begins.
+        after: u32,
+    },
+    /// The trials of each bracket at its rungs.
+    Rungs(Brackets),
+}
 
-    /// Stops a trial whose newest value is worse than that of most others at the same epoch.
-    #[derive(Debug)]
-    struct Median(Goal);
-
-    impl Pruner for Median {
-        fn judge(&self, history: &History, trial: u64) -> Verdict {
-            let Some(&(epoch, value)) = history.trial(trial).and_then(|t| t.reports.last()) else {
-                return Verdict::Continue;
-            };
-            let others = history.trials().filter(|(other, _)| *other != trial);
-            let values: Vec<f64> = others
-                .filter_map(|(_, other)| other.reports.iter().find(|(e, _)| *e == epoch))
-                .map(|(_, value)| *value)
-                .collect();
-            let better = values.iter().filter(|&&other| self.0.is_better(other, value)).count();
-            if better * 2 > values.len() { Verdict::Stop } else { Verdict::Continue }
+impl Comparison {
+    /// Returns the bracket of `trial`.
+    pub(crate) fn bracket(&self, trial: u64) -> usize {
+        match self {
+            Self::Rungs(brackets) => brackets.of_trial(trial),
+            Self::None | Self::Each { .. } => 0,
         }
     }
 
-    #[test]
-    fn a_pruner_sees_the_reports_of_running_and_of_ended_trials() {
-        let mut history =
-            History::new(HistoryRetention { points: false, reports: true }, 1, Goal::Maximize);
-        for (trial, values) in [[0.5, 0.7], [0.6, 0.8], [0.1, 0.2]].iter().enumerate() {
-            for (epoch, value) in (0..).zip(values) {
-                history.record_report(trial as u64, epoch, *value);
-            }
+    /// Returns the numbers of epochs after `after` up to `to` at which `trial` is compared.
+    pub(crate) fn between(&self, trial: u64, after: u32, to: u32) -> Vec<u32> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Each { after: warmup } => (after.max(*warmup).saturating_add(1)..=to).collect(),
+            Self::Rungs(brackets) => rungs::between(brackets.ladder(trial), after, to).to_vec(),
         }
-        history.record_end(0, TrialEnding::Completed, None);
-        let pruner = Median(Goal::Maximize);
-        let verdicts = [0, 1, 2, 3].map(|trial| pruner.judge(&history, trial));
-        assert_eq!(
-            verdicts,
-            [Verdict::Continue, Verdict::Continue, Verdict::Stop, Verdict::Continue]
-        );
+    }
+
+    /// Returns the first rung after `after` epochs; none for a rule without rungs.
+    pub(crate) fn next_rung(&self, trial: u64, after: u32) -> Option<u32> {
+        let Self::Rungs(brackets) = self else { return None };
+        brackets.ladder(trial).iter().copied().find(|rung| *rung > after)
     }
 }
+
+/// The epochs after which a trial must commit, besides its usual commits. Epochs count from 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CommitEpochs {
+    /// None.
+    #[default]
+    None,
+    /// Every epoch after a number of them, unless the last commit is very recent.
+    Each {
+        /// The number of epochs after which this begins.
+        after: u32,
+    },
+    /// These epochs, in ascending order.
+    At(Vec<u32>),
+}
+
+impl CommitEpochs {
+    /// Returns the epochs after `done` and before `epochs`, the number of epochs of the trial.
+    #[must_use]
+    pub fn remaining(self, done: u32, epochs: Option<u32>) -> Self {
+        match self {
+            Self::At(at) => {
+                let is_ahead = |at: &u32| *at > done && epochs.is_none_or(|last| *at < last);
+                Self::At(at.into_iter().filter(is_ahead).collect())
+            }
+            other => other,
+        }
+    }
+}
+
+/// Creates the pruner of a definition, if it has one.
+pub(crate) fn of(definition: &SweepDefinition) -> Option<Arc<dyn Pruner>> {
+    let rule = definition.early_terminate.as_ref()?;
+    let goal = definition.objective.goal;
+    let brackets = || Brackets::of(rule, definition.seeds.len() as u64);
+    Some(match *rule {
+        EarlyTermination::Asha { eta, .. } | EarlyTermination::Hyperband { eta, .. } => {
+            Arc::new(asha::Asha { brackets: brackets(), eta })
+        }
+        EarlyTermination::Bands { eta, strict, .. } => {
+            Arc::new(bands::Bands { brackets: brackets(), eta, strict })
+        }
+        EarlyTermination::Percentile { percentile, warmup_epochs, min_trials } => {
+            Arc::new(percentile::Percentile { percent: percentile, warmup_epochs, min_trials })
+        }
+        EarlyTermination::Patience { patience, min_delta, warmup_epochs } => {
+            Arc::new(patience::Patience { idle_epochs: patience, min_delta, warmup_epochs, goal })
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

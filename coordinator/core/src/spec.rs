@@ -9,6 +9,7 @@ mod auto;
 mod cardinality;
 mod constraint;
 pub(crate) mod domain;
+mod early_terminate;
 mod enqueue;
 mod field_reader;
 pub(crate) mod header;
@@ -31,6 +32,7 @@ use serde_json::{Map, Value as Json};
 pub use mistake::{Mistake, Mistakes, Severity, Span, render};
 
 use assemble::SpaceSources;
+use early_terminate::RuleContext;
 use field_reader::{FieldReader, KeyScope};
 use header::SweepHeader;
 use mistake::MistakeCollector;
@@ -242,6 +244,11 @@ fn define_sweep(
     let space = assemble::space(reader, &parts, &fixed);
     unused::check(reader, &declarations, &space, &fixed);
     let seeds = seeds(reader, &top, &declarations, &header);
+    let early_terminate = header.early_terminate.as_ref().and_then(|keys| {
+        let (fields, objective) = (&fields, &objective);
+        let context = RuleContext { fields, objective, fixed: &fixed, space: &space };
+        early_terminate::rule(reader, keys, context)
+    });
     if reader.report.has_errors() {
         trials::check_fixed(reader, &declarations, &fixed);
         return None;
@@ -260,6 +267,7 @@ fn define_sweep(
         enqueue: Vec::new(),
         max_failed_trials: header.max_failed_trials,
         retry: header.retry,
+        early_terminate,
     };
     if let Some(entry) = top.special("enqueue") {
         let axes = plan::axes(&definition, schema);

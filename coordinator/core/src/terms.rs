@@ -17,6 +17,8 @@ pub struct TrialTerms {
     pub timeout: Option<f64>,
     /// The retention of its checkpoint after its end (`checkpoint.keep`).
     pub keep: CheckpointRetention,
+    /// The number of its epochs, if its workload says so.
+    pub epochs: Option<u32>,
 }
 
 impl TrialTerms {
@@ -27,6 +29,7 @@ impl TrialTerms {
             resources: rules.resources(config),
             timeout: config["resources"]["timeout"].as_f64(),
             keep: if keeps_none { CheckpointRetention::None } else { CheckpointRetention::Final },
+            epochs: rules.epochs(config),
         }
     }
 }
@@ -57,6 +60,7 @@ mod tests {
             resources: Resources::ONE_CPU,
             timeout: None,
             keep: CheckpointRetention::Final,
+            epochs: None,
         };
         assert_eq!(TrialTerms::of(&json!({}), &NoRules), usual);
         let config = json!({
@@ -65,7 +69,12 @@ mod tests {
         });
         let gpus = GpuAmount::from_thousandths(500).unwrap();
         let resources = Resources { gpus, ..Resources::cpus(4) };
-        let terms = TrialTerms { resources, timeout: Some(1.5), keep: CheckpointRetention::None };
+        let terms = TrialTerms {
+            resources,
+            timeout: Some(1.5),
+            keep: CheckpointRetention::None,
+            epochs: None,
+        };
         assert_eq!(TrialTerms::of(&config, &NoRules), terms);
     }
 }

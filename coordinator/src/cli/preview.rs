@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::{GlobalArgs, dataset, format, point, submit};
 
+/// The number of trials whose epochs are examined to describe early stopping.
+const EXAMINED_TRIALS: u64 = 1_000;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The sweep file.
@@ -87,6 +90,9 @@ fn print_definition(definition: &SweepDefinition, planned: &PlannedSweep) -> Res
     if let Some(description) = &definition.description {
         format::print(description)?;
     }
+    for line in early_termination(planned) {
+        format::print(line)?;
+    }
     let mut table = format::table(&["\nPARAMETER", "\nVALUES", "\nWHEN"]);
     for parameter in &definition.space.parameters {
         let when = parameter.when.iter().map(|condition| {
@@ -97,6 +103,22 @@ fn print_definition(definition: &SweepDefinition, planned: &PlannedSweep) -> Res
         table.add_row([parameter.path.clone(), parameter.domain.to_string(), when]);
     }
     Ok(format::print(table)?)
+}
+
+/// Returns the lines about the rule by which trials stop early.
+fn early_termination(planned: &PlannedSweep) -> Vec<String> {
+    let Some(rule) = &planned.definition.early_terminate else { return Vec::new() };
+    let mut lines = rule.describe(epochs(planned));
+    if let Some(first) = lines.first_mut() {
+        *first = format!("Early stopping by {first}");
+    }
+    lines
+}
+
+/// Returns the largest number of epochs among the first trials.
+fn epochs(planned: &PlannedSweep) -> Option<u32> {
+    let trials = first_trials(planned, EXAMINED_TRIALS);
+    trials.iter().map(|trial| trial.terms.epochs).max().flatten()
 }
 
 fn print_trials(planned: &PlannedSweep, shown: &[PlannedTrial]) -> Result<(), Failure> {
@@ -158,6 +180,7 @@ fn json(planned: &PlannedSweep, shown: &[PlannedTrial], missing: &[String]) -> V
         "points": planned.plan.points(),
         "seeds": planned.definition.seeds,
         "parameters": planned.definition.space.parameters,
+        "early_terminate": planned.definition.early_terminate,
         "missing_data": missing,
         "first": shown.iter().map(trial).collect::<Vec<_>>(),
     })

@@ -62,6 +62,14 @@ impl WorkloadRules for NetworkRules {
             "resources.threads",
         ]
     }
+
+    fn epochs(&self, config: &Json) -> Option<u32> {
+        typed(config).map(|config| config.epochs())
+    }
+
+    fn epoch_fields(&self) -> &'static [&'static str] {
+        &["training.epochs", "training.readapt.epochs"]
+    }
 }
 
 /// Converts the configuration to its type; succeeds for every one that was checked against the

@@ -3,6 +3,7 @@
 mod admit;
 mod attempt_end;
 mod client;
+mod judgement;
 mod worker;
 
 pub(super) use self::worker::end_leases_of;
@@ -12,13 +13,12 @@ use super::command::Command;
 use super::event::{CoordinatorStarted, Event};
 use super::rejection::Rejection;
 use super::state::State;
-use crate::id::{SweepName, TrialId};
+use crate::id::SweepName;
 use crate::metric::Goal;
-use crate::pruner::Verdict;
 use crate::ranking::PointStanding;
 use crate::sweep::{
-    AttemptOutcome, PointChosen, StopReason, StopRequested, Sweep, SweepClosed, SweepEndReason,
-    SweepEnded, TrialCommitted, TrialEnded, TrialOutcome,
+    AttemptOutcome, PointChosen, Sweep, SweepClosed, SweepEndReason, SweepEnded, TrialCommitted,
+    TrialEnded, TrialOutcome,
 };
 use crate::time::Timestamp;
 
@@ -117,7 +117,8 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
     let mut follow = Vec::new();
     for sweep in names.into_iter().filter_map(|name| state.sweeps.get(name)) {
         let own = events.iter().filter(|event| event.sweep() == Some(sweep.name()));
-        let caused: Vec<Event> = own.filter_map(|event| consequence(sweep, event)).collect();
+        let caused = own.filter_map(|event| consequence(sweep, event, now));
+        let caused: Vec<Event> = caused.collect();
         if caused.is_empty() {
             follow.extend(cancel_waiting(sweep, now));
         }
@@ -133,10 +134,10 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
 
 /// Returns the event that prunes a trial after a report, or closes a sweep that has reached a
 /// limit.
-fn consequence(sweep: &Sweep, event: &Event) -> Option<Event> {
+fn consequence(sweep: &Sweep, event: &Event, now: Timestamp) -> Option<Event> {
     match event {
         Event::TrialCommitted(TrialCommitted { attempt, .. }) => {
-            prune_event(sweep, attempt.trial.index)
+            judgement::judge(sweep, attempt.trial.index, now)
         }
         Event::TrialEnded(_) if sweep.closed.is_none() => {
             let reason = limit_reached(sweep, event)?;
@@ -147,19 +148,6 @@ fn consequence(sweep: &Sweep, event: &Event) -> Option<Event> {
             }))
         }
         _ => None,
-    }
-}
-
-fn prune_event(sweep: &Sweep, index: u64) -> Option<Event> {
-    let trial = sweep.live.get(&index).filter(|trial| trial.stop.is_none())?;
-    let pruner = sweep.planned.pruner.as_ref()?;
-    debug_assert!(trial.lease.is_some(), "only a leased trial commits");
-    match pruner.judge(&sweep.history, index) {
-        Verdict::Continue => None,
-        Verdict::Stop => Some(Event::StopRequested(StopRequested {
-            trial: TrialId::new(sweep.name().clone(), index),
-            reason: StopReason::Pruned,
-        })),
     }
 }
 
@@ -192,7 +180,10 @@ fn cancel_waiting(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
     let waiting = sweep.live.iter().filter(|(_, trial)| trial.lease.is_none());
     let stopped = waiting.filter(|(_, trial)| trial.stop.is_some());
     stopped
-        .map(|(index, trial)| attempt_end::cancellation_event(sweep, *index, trial, now))
+        .map(|(index, trial)| {
+            let outcome = TrialOutcome::Cancelled;
+            attempt_end::end_without_lease(sweep, *index, trial, outcome, now)
+        })
         .collect()
 }
 

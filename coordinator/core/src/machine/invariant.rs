@@ -130,6 +130,10 @@ impl Sweep {
             check(count == self.count(outcome), "the counts of outcomes are wrong");
         }
         check(self.is_ranked(), "the order of its points does not follow from its trials");
+        check(
+            self.history.is_ranked(),
+            "the order of its trials does not follow from their reports",
+        );
         let deferred = self.live.values().all(crate::sweep::Trial::is_deferred);
         check(self.ended.is_none() || deferred, "it ended while trials live");
         check(

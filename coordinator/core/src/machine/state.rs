@@ -66,6 +66,7 @@ impl State {
     pub fn adopt(mut self, workloads: WorkloadRegistry) -> Self {
         for sweep in self.sweeps.values_mut() {
             sweep.planned = PlannedSweep::new(sweep.planned.definition.clone(), &workloads);
+            sweep.planned.compare(&mut sweep.history);
             sweep.ensure_resolved();
         }
         Self { workloads, ..self }

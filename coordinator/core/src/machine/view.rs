@@ -10,8 +10,10 @@ use super::placement::PlacementFailure;
 use super::state::State;
 use crate::estimate::Estimate;
 use crate::fleet::PilotId;
+use crate::history::TrialHistory;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use crate::plan::PlannedTrial;
+use crate::pruner::CommitEpochs;
 use crate::ranking::Aggregate;
 use crate::resources::GrantedResources;
 use crate::rows::RowCounts;
@@ -239,6 +241,13 @@ impl SweepView {
 }
 
 impl Sweep {
+    /// Returns the epochs after which trial `index` must commit so that it can be judged.
+    fn commit_epochs(&self, index: u64, trial: &PlannedTrial) -> CommitEpochs {
+        let Some(pruner) = &self.planned.pruner else { return CommitEpochs::None };
+        let done = self.history.trial(index).map_or(0, TrialHistory::epochs);
+        pruner.commit_epochs(index).remaining(done, trial.terms.epochs)
+    }
+
     /// Returns the checkpoints that the trials of the sweep refer to.
     pub fn checkpoints(&self) -> BTreeSet<Digest> {
         let live = self.live.values().chain(self.retryable.values());
@@ -347,6 +356,8 @@ pub struct Assignment {
     pub until: Timestamp,
     /// The resources granted to the trial.
     pub granted: GrantedResources,
+    /// The epochs after which the trial must commit, besides its usual commits.
+    pub commit_epochs: CommitEpochs,
 }
 
 /// The prospect of further work for an idle worker.
@@ -370,9 +381,11 @@ impl State {
                 if trial.sequence > 0 {
                     return None;
                 }
+                let planned = sweep.trial(attempt.trial.index).ok()?;
                 Some(Assignment {
                     origin: self.origin(&attempt)?,
-                    trial: sweep.trial(attempt.trial.index).ok()?,
+                    commit_epochs: sweep.commit_epochs(attempt.trial.index, &planned),
+                    trial: planned,
                     attempt,
                     checkpoint: trial.checkpoint,
                     covered: trial.covered.clone(),

@@ -43,6 +43,8 @@ pub struct MetricField {
     pub docs: Cow<'static, str>,
     /// Whether larger values are better by default.
     pub rises: bool,
+    /// Whether trials report it after every epoch, and not only at their end.
+    pub of_epochs: bool,
 }
 
 /// The vocabulary of a workload for messages about sweep files.
@@ -105,6 +107,16 @@ pub trait WorkloadRules: fmt::Debug + Send + Sync {
 
     /// Returns the fields on which needs and resources depend.
     fn need_fields(&self) -> &'static [&'static str];
+
+    /// Returns the number of epochs of a trial; none if it is not known before the end.
+    fn epochs(&self, _config: &Json) -> Option<u32> {
+        None
+    }
+
+    /// Returns the fields on which the number of epochs depends.
+    fn epoch_fields(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// The rules of a workload without rules of its own: its trials need a disk.
@@ -198,11 +210,18 @@ impl WorkloadSchema {
 
     /// Whether the field at `path`, or one within it, affects the needs of a trial.
     pub fn decides_needs(&self, path: &str) -> bool {
-        let is_within = |field: &&str| {
-            field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.rules.need_fields().iter().any(is_within)
+        self.rules.need_fields().iter().any(|field| contains(path, field))
     }
+
+    /// Whether the field at `path`, or one within it, affects the number of epochs of a trial.
+    pub fn decides_epochs(&self, path: &str) -> bool {
+        self.rules.epoch_fields().iter().any(|field| contains(path, field))
+    }
+}
+
+/// Whether `field` is the field at `path`, or one within it.
+fn contains(path: &str, field: &str) -> bool {
+    field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The workloads known to a program; clones share them.

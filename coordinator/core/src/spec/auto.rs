@@ -54,6 +54,7 @@ mod tests {
             enqueue: Vec::new(),
             max_failed_trials: None,
             retry: crate::definition::RetryPolicy::default(),
+            early_terminate: None,
         };
         for (seeds, cap, total, method) in [
             (1, None, Some(12), SearchMethod::Grid),

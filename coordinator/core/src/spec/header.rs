@@ -8,6 +8,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
+use super::early_terminate::EarlyTerminateKeys;
 use super::field_reader::FieldReader;
 use super::mistake::Span;
 use super::tree::{YamlNode, YamlValue};
@@ -53,6 +54,10 @@ pub(crate) struct SweepHeader {
     /// The retry budget for each cause.
     #[serde(default)]
     pub(super) retry: RetryPolicy,
+    /// The rule by which trials that will not win stop early; without it, every trial runs to its
+    /// end.
+    #[serde(default)]
+    pub(super) early_terminate: Option<EarlyTerminateKeys>,
 }
 
 /// Builds the JSON Schema of the header, with the metrics of a workload.
@@ -79,7 +84,6 @@ pub(super) fn foreign_key(schema: &WorkloadSchema, key: &str) -> Option<&'static
     let help = match key {
         "entity" | "project" => "delete it: results are kept by the `name` of the sweep",
         "job" | "scheduler" => "delete it: workers take trials from the coordinator",
-        "early_terminate" => "delete it: no pruner is available in this version",
         "count" | "num_trials" | "max_trials" | "n_trials" => "write `run_cap`",
         "space" | "params" | "search_space" => "write `parameters`",
         _ => {

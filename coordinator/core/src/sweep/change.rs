@@ -135,8 +135,10 @@ impl Sweep {
                 self.history.record_report(index, report.epoch, *value);
             }
         }
-        if let Some(trial) = self.live.get_mut(index) {
-            trial.on_committed(committed);
+        let Some(trial) = self.live.get_mut(index) else { return };
+        trial.on_committed(committed);
+        if trial.stop.is_none() && self.planned.pruner.is_some() {
+            self.history.record_judgement(index);
         }
     }
 

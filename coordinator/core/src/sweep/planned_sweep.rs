@@ -11,10 +11,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::definition::SweepDefinition;
-use crate::history::History;
+use crate::history::{History, HistoryRetention};
 use crate::needs::Need;
 use crate::plan::{self, Plan, PlannedTrial};
-use crate::pruner::Pruner;
+use crate::pruner::{self, Comparison, Pruner};
 use crate::resources::Resources;
 use crate::sampler::Suggestion;
 use crate::schema::WorkloadRegistry;
@@ -41,7 +41,27 @@ impl PlannedSweep {
         let schema = workloads.schema(&definition.workload);
         let plan = Arc::new(Plan::new(&definition, &schema));
         let needs = plan::common_needs(&definition, &schema).map(Arc::from);
-        Self { definition, plan, pruner: None, needs }
+        let pruner = pruner::of(&definition);
+        Self { definition, plan, pruner, needs }
+    }
+
+    /// Creates a history that keeps what the plan and the pruner read.
+    pub fn history(&self) -> History {
+        let Some(pruner) = &self.pruner else { return self.plan.history() };
+        let comparison = pruner.comparison();
+        let compares = comparison != Comparison::None;
+        let keeps = self.plan.retention();
+        let keeps = HistoryRetention { reports: keeps.reports || compares, ..keeps };
+        let mut history = self.plan.history_keeping(keeps);
+        history.compare(comparison);
+        history
+    }
+
+    /// Prepares a loaded history for the pruner.
+    pub(crate) fn compare(&self, history: &mut History) {
+        if let Some(pruner) = &self.pruner {
+            history.compare(pruner.comparison());
+        }
     }
 
     /// Resolves trial `index`, if its point follows from the definition or has been chosen. It

@@ -170,7 +170,7 @@ impl Sweep {
         Self {
             serial: 0,
             stored: SkipEq(false),
-            history: planned.plan.history(),
+            history: planned.history(),
             planned,
             source,
             submitted,

@@ -18,6 +18,9 @@ pub(crate) const TASTE: MetricName = MetricName::of("taste");
 /// The bitterness of a cup; smaller is better.
 pub(crate) const BITTERNESS: MetricName = MetricName::of("bitterness");
 
+/// The number of epochs of every trial.
+pub(crate) const SIPS: u32 = 4;
+
 /// The workload.
 pub(crate) const BREWING: WorkloadName = WorkloadName::of("brewing");
 
@@ -107,11 +110,20 @@ impl WorkloadRules for Kitchen {
     fn need_fields(&self) -> &'static [&'static str] {
         &["bean", "resources.threads", "resources.gpus", "resources.memory_mb"]
     }
+
+    fn epochs(&self, _config: &Json) -> Option<u32> {
+        Some(SIPS)
+    }
 }
 
 /// The workloads of a program that only brews.
 pub(crate) fn workloads() -> WorkloadRegistry {
-    let field = |name, docs: &'static str, rises| MetricField { name, docs: docs.into(), rises };
+    let field = |name, docs: &'static str, rises| MetricField {
+        of_epochs: name == TASTE,
+        name,
+        docs: docs.into(),
+        rises,
+    };
     let metrics =
         vec![field(TASTE, "How good it is.", true), field(BITTERNESS, "How bitter it is.", false)];
     let objective = Objective { name: TASTE, goal: Goal::Maximize, target: None };

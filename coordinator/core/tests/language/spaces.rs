@@ -38,6 +38,7 @@ pub(crate) fn definition(method: SearchMethod, space: Space) -> SweepDefinition 
         enqueue: Vec::new(),
         max_failed_trials: None,
         retry: RetryPolicy::default(),
+        early_terminate: None,
     }
 }
 

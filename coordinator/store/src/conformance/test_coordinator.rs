@@ -240,5 +240,6 @@ fn definition(name: SweepName, method: SearchMethod) -> SweepDefinition {
         enqueue: Vec::new(),
         max_failed_trials: None,
         retry: RetryPolicy { error: 0, ..RetryPolicy::default() },
+        early_terminate: None,
     }
 }

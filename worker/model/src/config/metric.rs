@@ -65,7 +65,12 @@ impl Metric {
 
     /// Returns the metric as a field of the workload's schema.
     pub fn field(self) -> MetricField {
-        MetricField { name: self.to_name(), docs: self.docs().into(), rises: self.is_accuracy() }
+        MetricField {
+            name: self.to_name(),
+            docs: self.docs().into(),
+            rises: self.is_accuracy(),
+            of_epochs: !matches!(self, Self::TestLoss | Self::TestAccuracy),
+        }
     }
 
     /// Returns the name as the engine of sweeps stores it.

@@ -97,18 +97,20 @@ pub(super) fn end_attempt(
     events
 }
 
-/// Returns the end of a cancelled trial that waits for another attempt.
-pub(super) fn cancellation_event(
+/// Returns the end of a trial that has no lease, as cancelled or pruned.
+pub(super) fn end_without_lease(
     sweep: &Sweep,
     index: u64,
     trial: &Trial,
+    outcome: TrialOutcome,
     now: Timestamp,
 ) -> Event {
+    let is_cancelled = outcome == TrialOutcome::Cancelled;
     let end = AttemptEndRecord {
-        error: trial.error.clone(),
+        error: trial.error.clone().filter(|_| is_cancelled),
         ..AttemptEndRecord::new(AttemptOutcome::Cancelled, 0)
     };
-    trial_ended(sweep, index, trial, TrialEnd { outcome: TrialOutcome::Cancelled, end }, now)
+    trial_ended(sweep, index, trial, TrialEnd { outcome, end }, now)
 }
 
 /// Returns the end of a trial whose configuration is invalid.

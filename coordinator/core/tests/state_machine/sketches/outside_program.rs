@@ -62,7 +62,7 @@ fn workloads() -> WorkloadRegistry {
         workload: WorkloadName::parse("solver").unwrap(),
         fields: ObjectSchema::from_json(&document()),
         json: document(),
-        metrics: vec![MetricField { name: metric.clone(), docs, rises: false }],
+        metrics: vec![MetricField { name: metric.clone(), docs, rises: false, of_epochs: true }],
         objective: Objective { name: metric, goal: Goal::Minimize, target: None },
         words: Vocabulary::default(),
         rules: Box::new(NoRules),

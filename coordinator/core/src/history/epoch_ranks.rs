@@ -1,0 +1,123 @@
+//! The order of trials at the epochs at which a pruner compares them.
+//!
+//! It follows from the reports, so it is not stored: [`History::compare`](super::History::compare)
+//! rebuilds it. It is kept because a pruner must not visit all trials for each verdict.
+
+use std::collections::BTreeMap;
+
+use super::{TrialEnding, TrialHistory};
+use crate::metric::Goal;
+use crate::pruner::Comparison;
+use crate::ranking::Score;
+
+/// The position of a trial among those that have reached a number of epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochStanding {
+    /// The number of epochs, from 1.
+    pub epochs: u32,
+    /// The number of trials that have reached it, this one included.
+    pub reached: usize,
+    /// The number of trials that are better; of equal ones, those with lower numbers.
+    pub rank: usize,
+    /// The number of trials with better values.
+    pub better: usize,
+}
+
+/// The order of trials at each compared number of epochs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct EpochRanks {
+    comparison: Comparison,
+    goal: Goal,
+    /// The scores in order, the best first, with their trials, by bracket and number of epochs.
+    ranks: BTreeMap<(usize, u32), Vec<(Score, u64)>>,
+}
+
+impl EpochRanks {
+    /// Creates the order of `trials`.
+    pub(super) fn new<'a>(
+        comparison: Comparison,
+        goal: Goal,
+        trials: impl Iterator<Item = (u64, &'a TrialHistory)>,
+    ) -> Self {
+        let mut ranks = Self { comparison, goal, ranks: BTreeMap::new() };
+        for (trial, known) in trials {
+            ranks.add(trial, known, 0);
+            if known.ending == Some(TrialEnding::Diverged) {
+                ranks.add_diverged(trial, known);
+            }
+        }
+        ranks
+    }
+
+    pub(super) fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    /// Returns the order of the same trials anew, to check this one.
+    pub(super) fn rebuilt<'a>(
+        &self,
+        trials: impl Iterator<Item = (u64, &'a TrialHistory)>,
+    ) -> Self {
+        Self::new(self.comparison.clone(), self.goal, trials)
+    }
+
+    /// Adds `trial` at the numbers of epochs that it has reached beyond `before`.
+    pub(super) fn add(&mut self, trial: u64, known: &TrialHistory, before: u32) {
+        for epochs in self.comparison.between(trial, before, known.epochs()) {
+            let score = known.score_after(epochs, self.goal);
+            self.insert(trial, epochs, score);
+        }
+    }
+
+    /// Adds a diverged trial as the worst at the rung that it did not reach.
+    pub(super) fn add_diverged(&mut self, trial: u64, known: &TrialHistory) {
+        if let Some(rung) = self.comparison.next_rung(trial, known.epochs()) {
+            self.insert(trial, rung, Score::WORST);
+        }
+    }
+
+    /// Removes `trial` everywhere.
+    pub(super) fn remove(&mut self, trial: u64, known: &TrialHistory) {
+        let bracket = self.comparison.bracket(trial);
+        let reached = self.comparison.between(trial, 0, known.epochs());
+        let diverged = self.comparison.next_rung(trial, known.epochs());
+        for epochs in reached.into_iter().chain(diverged) {
+            if let Some(ranks) = self.ranks.get_mut(&(bracket, epochs)) {
+                ranks.retain(|(_, other)| *other != trial);
+                if ranks.is_empty() {
+                    self.ranks.remove(&(bracket, epochs));
+                }
+            }
+        }
+    }
+
+    /// Returns the standing of `trial` at a number of epochs that it has reached.
+    pub(super) fn standing(
+        &self,
+        trial: u64,
+        known: &TrialHistory,
+        epochs: u32,
+    ) -> Option<EpochStanding> {
+        let ranks = self.ranks.get(&(self.comparison.bracket(trial), epochs))?;
+        let score = known.score_after(epochs, self.goal);
+        Some(EpochStanding {
+            epochs,
+            reached: ranks.len(),
+            rank: ranks.partition_point(|other| *other < (score, trial)),
+            better: ranks.partition_point(|(other, _)| *other < score),
+        })
+    }
+
+    /// Returns the score at `position` among the trials in the bracket of `trial`.
+    pub(super) fn score_at(&self, trial: u64, epochs: u32, position: usize) -> Option<Score> {
+        let ranks = self.ranks.get(&(self.comparison.bracket(trial), epochs))?;
+        ranks.get(position).map(|(score, _)| *score)
+    }
+
+    fn insert(&mut self, trial: u64, epochs: u32, score: Score) {
+        let bracket = self.comparison.bracket(trial);
+        let ranks = self.ranks.entry((bracket, epochs)).or_default();
+        let at = ranks.partition_point(|other| *other < (score, trial));
+        ranks.insert(at, (score, trial));
+    }
+}

@@ -1,0 +1,218 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::definition::{SearchMethod, SweepDefinition};
+use crate::history::{HistoryRetention, TrialEnding, TrialHistory};
+use crate::id::SweepName;
+use crate::metric::{Goal, Objective};
+use crate::name::{MetricName, WorkloadName};
+use crate::space::Space;
+
+fn definition(rule: EarlyTermination, goal: Goal) -> SweepDefinition {
+    SweepDefinition {
+        name: SweepName::parse("demo").unwrap(),
+        workload: WorkloadName::of("demo"),
+        description: None,
+        method: SearchMethod::Grid,
+        objective: Objective { name: MetricName::of("loss"), goal, target: None },
+        base: serde_json::json!({}),
+        space: Space::default(),
+        seeds: vec![0],
+        seed: 0,
+        run_cap: None,
+        enqueue: Vec::new(),
+        max_failed_trials: None,
+        retry: crate::definition::RetryPolicy::default(),
+        early_terminate: Some(rule),
+    }
+}
+
+/// A history with its pruner.
+struct Judge {
+    pruner: Arc<dyn Pruner>,
+    history: History,
+}
+
+impl Judge {
+    fn new(rule: EarlyTermination, goal: Goal) -> Self {
+        let pruner = of(&definition(rule, goal)).unwrap();
+        let keeps = HistoryRetention { points: false, reports: true };
+        let mut history = History::new(keeps, 1, goal);
+        history.compare(pruner.comparison());
+        Self { pruner, history }
+    }
+
+    /// Commits the next values of a trial and judges it.
+    fn commit(&mut self, trial: u64, values: &[f64]) -> Verdict {
+        let first = self.history.trial(trial).map_or(0, TrialHistory::epochs);
+        for (epoch, value) in (first..).zip(values) {
+            self.history.record_report(trial, epoch, *value);
+        }
+        self.history.record_judgement(trial);
+        assert!(self.history.is_ranked());
+        self.pruner.judge(&self.history, trial)
+    }
+}
+
+const ASHA: EarlyTermination = EarlyTermination::Asha { min_epochs: 1, eta: 2.0 };
+
+#[test]
+fn asha_lets_the_best_of_those_that_reached_a_rung_pass() {
+    use Verdict::{Continue, Stop};
+    let mut judge = Judge::new(ASHA, Goal::Maximize);
+    let mut verdicts = Vec::new();
+    for (trial, value) in (0..).zip([0.5, 0.4, 0.6, 0.55, 0.7, 0.1]) {
+        verdicts.push(judge.commit(trial, &[value]));
+    }
+    // The first of all continues; after that, the best half, rounded down, and at least one.
+    assert_eq!(verdicts, [Continue, Stop, Continue, Continue, Continue, Stop]);
+    // Between rungs, nothing is judged, however bad.
+    assert_eq!(judge.commit(0, &[0.9]), Continue, "the first at the second rung");
+    assert_eq!(judge.commit(2, &[0.1]), Stop, "the second at the second rung");
+    assert_eq!(judge.commit(0, &[0.0]), Continue, "no rung at 3 epochs");
+}
+
+#[test]
+fn a_rung_between_two_commits_is_judged_once_by_its_own_value() {
+    let mut judge = Judge::new(ASHA, Goal::Minimize);
+    assert_eq!(judge.commit(0, &[0.3]), Verdict::Continue);
+    // Worse after 1 epoch, best after 3.
+    assert_eq!(judge.commit(1, &[0.4, 0.2, 0.1]), Verdict::Stop);
+    assert_eq!(judge.commit(1, &[]), Verdict::Continue, "judged already");
+    assert_eq!(judge.commit(2, &[0.2, 0.9, 0.9]), Verdict::Stop, "by the rung at 2 epochs");
+}
+
+#[test]
+fn values_that_are_not_finite_and_diverged_trials_are_the_worst() {
+    for goal in [Goal::Minimize, Goal::Maximize] {
+        let mut judge = Judge::new(ASHA, goal);
+        assert_eq!(judge.commit(0, &[f64::NAN]), Verdict::Continue, "nothing to compare with");
+        assert_eq!(judge.commit(1, &[f64::INFINITY]), Verdict::Stop);
+        assert_eq!(judge.commit(2, &[0.5]), Verdict::Continue);
+        // A trial that diverges before the rung counts as the worst there.
+        judge.history.record_end(3, TrialEnding::Diverged, None);
+        assert!(judge.history.is_ranked());
+        assert_eq!(judge.commit(4, &[0.5]), Verdict::Continue, "the second of five; 0.5 ties");
+        judge.history.forget(3);
+        assert!(judge.history.is_ranked());
+    }
+}
+
+#[test]
+fn the_rule_of_wandb_keeps_ties_and_one_more_unless_it_is_strict() {
+    let rule = |strict| EarlyTermination::Bands {
+        min_iter: Some(1),
+        max_iter: None,
+        s: None,
+        eta: 3.0,
+        strict,
+    };
+    for (strict, stopped) in [(false, vec![1, 4, 5]), (true, vec![1, 2, 3, 4, 5])] {
+        let mut judge = Judge::new(rule(strict), Goal::Minimize);
+        let values = [0.1, 0.2, 0.2, 0.2, 0.3, 0.4];
+        let stops: Vec<u64> = (0..)
+            .zip(values)
+            .filter(|(trial, value)| judge.commit(*trial, &[*value]) == Verdict::Stop)
+            .map(|(trial, _)| trial)
+            .collect();
+        assert_eq!(stops, stopped, "strict: {strict}");
+    }
+}
+
+#[test]
+fn the_median_rule_waits_for_trials_and_forgives_a_dip() {
+    let rule = EarlyTermination::Percentile { percentile: 50.0, warmup_epochs: 1, min_trials: 3 };
+    let mut judge = Judge::new(rule, Goal::Maximize);
+    assert_eq!(judge.commit(0, &[0.5, 0.6]), Verdict::Continue);
+    assert_eq!(judge.commit(1, &[0.1, 0.1]), Verdict::Continue, "two trials are too few");
+    assert_eq!(judge.commit(2, &[0.4]), Verdict::Continue, "in the warm-up");
+    assert_eq!(judge.commit(2, &[0.05]), Verdict::Continue, "0.4 is better than the median 0.1");
+    assert_eq!(judge.commit(3, &[0.05, 0.05]), Verdict::Stop, "0.05 is not");
+    let mut judge = Judge::new(
+        EarlyTermination::Percentile { percentile: 50.0, warmup_epochs: 0, min_trials: 1 },
+        Goal::Maximize,
+    );
+    assert_eq!(judge.commit(0, &[0.5, 0.5]), Verdict::Continue);
+    assert_eq!(judge.commit(1, &[0.7, 0.2]), Verdict::Continue, "its best value counts");
+    assert_eq!(judge.commit(2, &[0.4]), Verdict::Stop);
+}
+
+#[test]
+fn patience_ends_with_the_last_epoch_without_an_improvement() {
+    let rule = |patience, min_delta, warmup_epochs| EarlyTermination::Patience {
+        patience,
+        min_delta,
+        warmup_epochs,
+    };
+    let mut judge = Judge::new(rule(2, 0.1, 0), Goal::Minimize);
+    assert_eq!(judge.commit(0, &[1.0, 0.95, 0.89]), Verdict::Continue);
+    assert_eq!(judge.commit(0, &[0.85]), Verdict::Continue, "one epoch");
+    assert_eq!(judge.commit(0, &[0.80]), Verdict::Stop, "no improvement by more than 0.1");
+    let mut judge = Judge::new(rule(1, 0.0, 4), Goal::Maximize);
+    assert_eq!(judge.commit(0, &[0.5, 0.4, 0.3]), Verdict::Continue, "in the warm-up");
+    assert_eq!(judge.commit(0, &[0.6]), Verdict::Continue, "better again");
+    assert_eq!(judge.commit(0, &[0.6]), Verdict::Stop);
+    let mut judge = Judge::new(rule(2, 0.0, 0), Goal::Minimize);
+    assert_eq!(judge.commit(0, &[f64::NAN, f64::NAN]), Verdict::Stop, "never a value");
+}
+
+#[test]
+fn brackets_are_judged_apart() {
+    let rule = EarlyTermination::Hyperband { min_epochs: 1, max_epochs: 4, eta: 2.0 };
+    let judge = Judge::new(rule, Goal::Minimize);
+    let Comparison::Rungs(brackets) = judge.pruner.comparison() else { panic!("no rungs") };
+    let first = (0..20).find(|trial| brackets.of_trial(*trial) == 0).unwrap();
+    let second = (0..20).find(|trial| brackets.of_trial(*trial) == 1).unwrap();
+    let mut judge = judge;
+    assert_eq!(judge.commit(first, &[0.1, 0.1]), Verdict::Continue);
+    // The worst of all, but the first at the rung of its bracket.
+    assert_eq!(judge.commit(second, &[0.9, 0.9]), Verdict::Continue);
+    assert_eq!(judge.pruner.commit_epochs(second).remaining(0, Some(4)), CommitEpochs::At(vec![2]));
+}
+
+/// One commit of a random trial.
+fn commit() -> impl Strategy<Value = (u64, Vec<f64>)> {
+    let value = prop_oneof![8 => 0.0..1.0f64, 1 => Just(f64::NAN), 1 => Just(0.5)];
+    (0..12u64, prop::collection::vec(value, 0..4))
+}
+
+proptest! {
+    /// However commits are split and interleaved, the order follows from the reports, each rung is
+    /// judged once, and a trial passes only if it is among the best of those that reached it.
+    #[test]
+    fn a_trial_passes_a_rung_only_among_the_best(
+        commits in prop::collection::vec(commit(), 0..60),
+        eta in prop::sample::select(vec![1.5, 2.0, 3.0]),
+        maximize: bool,
+    ) {
+        let goal = if maximize { Goal::Maximize } else { Goal::Minimize };
+        let mut judge = Judge::new(EarlyTermination::Asha { min_epochs: 1, eta }, goal);
+        let ladder = rungs::geometric(1, eta);
+        let mut stopped = std::collections::BTreeSet::new();
+        for (trial, values) in commits {
+            if stopped.contains(&trial) {
+                continue;
+            }
+            let before = judge.history.trial(trial).map_or(0, TrialHistory::epochs);
+            let verdict = judge.commit(trial, &values);
+            let after = judge.history.trial(trial).map_or(0, TrialHistory::epochs);
+            let mut expected = Verdict::Continue;
+            for rung in rungs::between(&ladder, before, after) {
+                let reached = judge.history.trials().filter(|(_, known)| known.epochs() >= *rung);
+                let mut order: Vec<_> =
+                    reached.map(|(other, known)| (known.score_after(*rung, goal), other)).collect();
+                order.sort_unstable();
+                let rank = order.iter().position(|(_, other)| *other == trial).unwrap();
+                // Rank r, from 0, is below the quota if r + 1 <= n / eta.
+                let passes = rank == 0 || (rank + 1) as f64 * eta <= order.len() as f64 + 1e-9;
+                if !passes {
+                    expected = Verdict::Stop;
+                }
+            }
+            prop_assert_eq!(verdict, expected);
+            if verdict == Verdict::Stop {
+                stopped.insert(trial);
+            }
+        }
+    }
+}
