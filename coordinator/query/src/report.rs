@@ -2,15 +2,18 @@
 
 use rheo_core::id::SweepName;
 
-/// SQL for the points of a sweep, best first; the column `points` counts all of them.
+/// SQL for the points of a sweep, best first; the column `points` counts all of them. DataFusion 55
+/// may push a LIMIT below that count, so the rank is compared instead.
 pub fn leaderboard_sql(sweep: &SweepName, limit: usize) -> String {
     format!(
-        "SELECT rank, point, first_trial, outcome, seeds, completed, mean, sd, lowest, highest,\n\
-         \x20 wall_s, swept, count(*) OVER () AS points\n\
-         FROM points\n\
-         WHERE sweep = '{sweep}'\n\
-         ORDER BY rank\n\
-         LIMIT {limit}"
+        "SELECT * FROM (\n\
+         \x20 SELECT rank, point, first_trial, outcome, seeds, completed, mean, sd, lowest, highest,\n\
+         \x20   wall_s, swept, count(*) OVER () AS points\n\
+         \x20 FROM points\n\
+         \x20 WHERE sweep = '{sweep}'\n\
+         )\n\
+         WHERE rank <= {limit}\n\
+         ORDER BY rank"
     )
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::ranking::{Aggregate, PointStanding, Rank, SeedTally};
-use rheo_query::{RankingRule, encode_trials};
+use rheo_query::{RankingRule, encode_trials, report};
 
 use super::ask;
 use crate::fixture::Fixture;
@@ -138,4 +138,13 @@ async fn sql_and_the_core_agree_on_the_order_of_points() {
             assert_eq!(order(&fixture).await, expected, "{goal:?}, {seeds} seeds");
         }
     }
+}
+
+#[tokio::test]
+async fn a_leaderboard_counts_the_points_that_follow() {
+    let ends: Vec<(u64, End)> = (0..60).map(|trial| (trial, ("completed", Some(0.5)))).collect();
+    let fixture = fixture(Goal::Maximize, 2, &ends);
+    let sql = report::leaderboard_sql(&SweepName::parse("demo").unwrap(), 2);
+    let counts = ask(&fixture, &format!("SELECT rank, points FROM ({sql})")).await;
+    assert_eq!(counts, [["1", "30"], ["2", "30"]]);
 }
