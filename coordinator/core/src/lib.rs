@@ -21,6 +21,7 @@ pub mod plan;
 pub mod progress;
 pub mod pruner;
 pub mod ranking;
+pub mod rerun;
 pub mod resources;
 pub mod rng;
 pub mod rows;

@@ -318,7 +318,7 @@ fn has_atoms(axes: &ResolvedSpace) -> bool {
 }
 
 /// Returns the configuration at a point, without defaults.
-fn with_point(base: &Json, point: &Point, seed: u64) -> Json {
+pub(crate) fn with_point(base: &Json, point: &Point, seed: u64) -> Json {
     let mut config = base.clone();
     set(&mut config, "seed", Json::from(seed));
     for (path, value) in point.iter() {
@@ -328,7 +328,7 @@ fn with_point(base: &Json, point: &Point, seed: u64) -> Json {
 }
 
 /// Sets the value at a dotted path.
-fn set(config: &mut Json, path: &str, value: Json) {
+pub(crate) fn set(config: &mut Json, path: &str, value: Json) {
     let mut place = config;
     for name in path.split('.') {
         if !place.is_object() {

@@ -23,6 +23,7 @@ mod tree;
 mod trials;
 mod unused;
 mod when;
+mod writer;
 mod zip;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 pub use mistake::{Mistake, Mistakes, Severity, Span, render};
+pub use writer::write;
 
 use assemble::SpaceSources;
 use early_terminate::RuleContext;

@@ -15,6 +15,7 @@ mod points;
 mod promises;
 mod reference;
 mod repertoire;
+mod rerun;
 mod schema;
 
 /// Returns the schema of networks.
