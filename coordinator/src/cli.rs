@@ -5,6 +5,7 @@
 //! unreachable, 130 interrupted.
 
 mod analyze;
+mod best;
 mod checkpoint;
 mod completions;
 mod config;
@@ -123,6 +124,8 @@ enum Command {
     Status(status::Args),
     /// List the trials of a sweep.
     Trials(trials::Args),
+    /// Show the best points of a sweep, or write a sweep file that runs them again.
+    Best(best::Args),
     /// Show everything about a trial.
     Show(show::Args),
     /// Print what the attempts of a trial logged, and how they ended.
@@ -272,6 +275,7 @@ impl Cli {
             Command::Submit(args) => submit::run(&global, &args).await,
             Command::Status(args) => status::run(&global, &args).await,
             Command::Trials(args) => trials::run(&global, &args).await,
+            Command::Best(args) => best::run(&global, &args).await,
             Command::Show(args) => show::run(&global, &args).await,
             Command::Logs(args) => logs::run(&global, &args).await,
             Command::Workers => workers::run(&global).await,

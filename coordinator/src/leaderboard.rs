@@ -1,6 +1,7 @@
 //! The leaderboard of a sweep: its points from the best, for a terminal, a report or a page.
 
 use rheo_core::machine::SweepView;
+use rheo_core::ranking::PointStanding;
 use rheo_core::space::Point;
 use rheo_query::report;
 use serde::Deserialize as _;
@@ -58,6 +59,14 @@ pub(crate) struct Leader {
 fn parse_swept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Point, D::Error> {
     let text = String::deserialize(deserializer)?;
     serde_json::from_str(&text).map_err(D::Error::custom)
+}
+
+impl Leader {
+    /// Whether the point may be called the best of its sweep.
+    pub(crate) fn can_be_best(&self) -> bool {
+        let standing = PointStanding::ALL.into_iter().find(|one| one.name() == self.outcome);
+        self.mean.is_some() && standing.is_some_and(PointStanding::can_be_best)
+    }
 }
 
 impl Leaderboard {

@@ -142,6 +142,7 @@ fn json_ends_with_a_line_break() {
         &["query", "select 1 where false"],
         &["status"],
         &["trials", "demo"],
+        &["best", "demo"],
         &["show", "demo/0"],
         &["config"],
         &["preview", "demo.yaml"],

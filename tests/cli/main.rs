@@ -41,6 +41,7 @@ fn the_commands_explain_themselves() {
         "submit",
         "status",
         "trials",
+        "best",
         "show",
         "watch",
         "wait",

@@ -205,6 +205,7 @@ fn the_examples_of_help_texts_run() {
         "run",
         "status",
         "trials",
+        "best",
         "show",
         "logs",
         "workers",

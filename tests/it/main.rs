@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod analyses;
+mod best;
 mod bounds;
 mod completion;
 mod connections;

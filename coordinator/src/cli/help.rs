@@ -15,13 +15,14 @@ const GLOBAL: [&str; 4] = ["server", "state", "output", "version"];
 const MORE: &str = "Options of every command (--state, --server, --output): `rheo --help`";
 
 /// Examples of commands, by the words of the command. The tests run each of them.
-const EXAMPLES: [(&str, &str); 32] = [
+const EXAMPLES: [(&str, &str); 33] = [
     ("run", "rheo run sweep.yaml --workers 2"),
     ("preview", "rheo preview sweep.yaml --trials 3"),
     ("serve", "rheo serve --listen 127.0.0.1:7070"),
     ("submit", "rheo submit sweep.yaml"),
     ("status", "rheo status demo"),
     ("trials", "rheo trials demo --status failed --status diverged"),
+    ("best", "rheo best demo -n 1 --format yaml --new-seeds 5"),
     ("show", "rheo show demo/0"),
     ("logs", "rheo logs demo/0 --attempt 1"),
     ("workers", "rheo workers --output json"),

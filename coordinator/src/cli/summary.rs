@@ -40,6 +40,7 @@ pub(super) async fn print(
     ))?;
     print_failures(&summary, location.rheo)?;
     if let Some(board) = &summary.leaderboard {
+        format::print("\n")?;
         print_leaderboard(board)?;
     }
     if let Some(sql) = summary.robustness_sql() {
@@ -77,10 +78,11 @@ fn print_failures(summary: &SweepSummary, rheo: &str) -> Result<(), Failure> {
     ))?)
 }
 
-fn print_leaderboard(board: &Leaderboard) -> Result<(), Failure> {
+/// Prints the leaderboard of a sweep.
+pub(super) fn print_leaderboard(board: &Leaderboard) -> Result<(), Failure> {
     let has_replicates = board.has_replicates();
     format::print(format!(
-        "\nLeaderboard, by {} ({}{})",
+        "Leaderboard, by {} ({}{})",
         board.metric,
         if board.maximize { "larger is better" } else { "smaller is better" },
         if has_replicates { ", mean over the completed seeds of a point" } else { "" },
