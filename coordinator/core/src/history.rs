@@ -211,7 +211,9 @@ impl History {
     pub(crate) fn restore_trials(&mut self, trials: Vec<(u64, TrialHistory)>) {
         let points: BTreeSet<u64> = trials.iter().map(|(trial, _)| self.point_of(*trial)).collect();
         self.trials.restore(trials);
-        points.into_iter().for_each(|point| self.update_point(point));
+        for point in points {
+            self.update_point(point);
+        }
     }
 
     /// Restores a chunk of stored suggestions; returns false if it is not the next chunk.

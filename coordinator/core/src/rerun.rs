@@ -95,6 +95,7 @@ pub fn rerun(
         seed: 0,
         run_cap: None,
         enqueue: Vec::new(),
+        early_terminate: None,
         max_failed_trials: None,
         retry: definition.retry.clone(),
     })

@@ -103,20 +103,32 @@ impl GridIndex {
         let (mut number, mut picks) = (0, Vec::with_capacity(wanted.len()));
         for (position, wanted) in wanted.into_iter().enumerate() {
             if let AxisPick::Row(wanted) = wanted {
-                let is_coupled = self.is_coupled[position];
-                for row in 0..if is_coupled { wanted } else { wanted.min(1) } {
-                    picks.push(AxisPick::Row(row));
-                    if self.axes.is_admitted(position, &picks) {
-                        // Rows of a free axis leave equally many completions.
-                        let rows = if is_coupled { 1 } else { wanted };
-                        number += rows * self.known(position + 1, &picks)?;
-                    }
-                    picks.pop();
-                }
+                number += self.points_before(position, wanted, &mut picks)?;
             }
             picks.push(wanted);
         }
         Some(number)
+    }
+
+    /// Returns the number of points after `picks` in the rows of an axis before `wanted`.
+    fn points_before(
+        &self,
+        position: usize,
+        wanted: u64,
+        picks: &mut Vec<AxisPick>,
+    ) -> Option<u64> {
+        let is_coupled = self.is_coupled[position];
+        // Rows of a free axis leave equally many completions.
+        let (rows, weight) = if is_coupled { (wanted, 1) } else { (wanted.min(1), wanted) };
+        let mut sum = 0;
+        for row in 0..rows {
+            picks.push(AxisPick::Row(row));
+            let admitted = self.axes.is_admitted(position, picks);
+            let rest = if admitted { self.known(position + 1, picks) } else { Some(0) };
+            picks.pop();
+            sum += weight * rest?;
+        }
+        Some(sum)
     }
 
     /// Returns the row of a coupled axis that contains point `index` of the rest; `index` becomes
