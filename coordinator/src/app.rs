@@ -40,7 +40,7 @@ use crate::directory_check;
 use crate::engine::{self, EngineHandle};
 use crate::live::LiveState;
 use crate::paths;
-use crate::points::PointRequest;
+use crate::point_request::PointRequest;
 use crate::report::report;
 use crate::sink::{Backlog, Sink};
 use crate::sql::QueryService;

@@ -21,6 +21,7 @@ mod leaderboard;
 mod live;
 mod ownership;
 pub mod paths;
+mod point_request;
 mod points;
 mod query_reply;
 mod report;

@@ -1,28 +1,20 @@
 //! Points that take long to choose: they are computed on a thread of their own, from a copy of the
 //! history, so that nobody else waits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rheo_core::id::SweepName;
 use rheo_core::machine::{Caller, Command, State};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::Coordinator;
 use crate::engine;
+use crate::point_request::PointRequest;
 use crate::report::report;
 
 /// The time between two tries to record a chosen point while the journal cannot be written.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A request for the next point of a sweep.
-#[derive(Debug)]
-pub(crate) struct PointRequest {
-    /// The sweep.
-    pub(crate) sweep: SweepName,
-    /// The number of the point.
-    pub(crate) point: u64,
-}
 
 /// Chooses the requested points one after the other, until `stop`.
 pub(crate) async fn choose(
@@ -48,7 +40,7 @@ async fn choose_point(
     let name = sweep.clone();
     let look = move |state: &State| {
         let sweep = state.sweeps.get(&name).filter(|sweep| sweep.requested == Some(point))?;
-        Some((sweep.planned.plan.clone(), sweep.history.clone()))
+        Some((Arc::clone(&sweep.planned.plan), sweep.history.clone()))
     };
     // It may have been deleted, or chosen already.
     let Some((plan, history)) = coordinator.handle.read(look).await? else { return Ok(()) };

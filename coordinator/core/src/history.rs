@@ -352,8 +352,9 @@ mod tests {
         let mut history =
             History::new(HistoryRetention { points: true, reports: true }, 1, Goal::Minimize);
         history.record_suggestion(&suggestion(1));
-        let mut read =
-            History::new(HistoryRetention { points: true, reports: true }, 1, Goal::Minimize);
+        // The settings and the version are stored with the sweep.
+        let settings = serde_json::to_string(&history).unwrap();
+        let mut read: History = serde_json::from_str(&settings).unwrap();
         for (number, chunk) in history.changed_suggestions() {
             assert!(read.restore_suggestions(number, chunk.to_vec()));
         }
