@@ -78,7 +78,7 @@ fn attempt_row(state: &State, ended: &AttemptEnded, keys: &AttemptKeys) -> Optio
     let attempt = &ended.attempt;
     let sweep = state.sweeps.get(&attempt.trial.sweep)?;
     let index = attempt.trial.index;
-    let trial = sweep.live.get(&index).or_else(|| sweep.retryable.get(&index));
+    let trial = sweep.open_trial(index);
     let checkpoint = match trial {
         Some(trial) => trial.checkpoint,
         None => sweep.done.get(&index)?.checkpoint,

@@ -337,7 +337,7 @@ fn file_date(at: Timestamp) -> String {
 fn referenced_checkpoints(state: &State) -> BTreeMap<Digest, Vec<TrialId>> {
     let mut referenced: BTreeMap<Digest, Vec<TrialId>> = BTreeMap::new();
     for sweep in state.sweeps.values() {
-        let live = sweep.live.iter().chain(&sweep.retryable);
+        let live = sweep.live.iter().chain(&sweep.parked).chain(&sweep.retryable);
         let live = live.map(|(index, trial)| (*index, trial.checkpoint));
         let done = sweep.done.iter().map(|(index, done)| (*index, done.checkpoint));
         for (index, checkpoint) in live.chain(done) {

@@ -216,6 +216,7 @@ impl From<TrialCounts> for v1::Counts {
             pruned: counts.pruned,
             cancelled: counts.cancelled,
             failed: counts.failed,
+            parked: counts.parked,
         }
     }
 }
@@ -232,6 +233,7 @@ impl From<v1::Counts> for TrialCounts {
             pruned: wire.pruned,
             cancelled: wire.cancelled,
             failed: wire.failed,
+            parked: wire.parked,
         }
     }
 }

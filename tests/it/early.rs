@@ -24,6 +24,31 @@ pub(crate) fn check_epochs(bench: &TestBench) {
 }
 
 #[test]
+fn trials_pause_at_rungs_and_resume_from_their_checkpoints() {
+    let bench = TestBench::default();
+    let text = HALVING.replace("eta: 3}", "eta: 3, mode: promote}");
+    let file = bench.file("halving.yaml", &text);
+    bench.run(&["run", file]).expect(0);
+    let count = |status: &str| {
+        bench.number(&format!("select count(*) from trials where status = '{status}'"))
+    };
+    let (completed, pruned) = (count("completed"), count("pruned"));
+    assert_eq!(completed + pruned, 9);
+    check_epochs(&bench);
+    // Of nine trials, three go on after 1 epoch, one after 3, and none after 9.
+    let beyond = |epochs: u64| {
+        bench.number(&format!(
+            "select count(distinct trial) from attempts where first_epoch >= {epochs}"
+        ))
+    };
+    assert!(beyond(1) <= 4 && completed <= 1, "{} resumed, {completed} completed", beyond(1));
+    assert!(bench.number("select count(*) from attempts where outcome = 'paused'") >= 9);
+    assert!(bench.number("select max(attempt) from attempts") >= 2, "no trial resumed");
+    let failed = "select count(*) from attempts where outcome not in ('paused', 'completed')";
+    assert_eq!(bench.number(failed), 0);
+}
+
+#[test]
 fn trials_that_are_worse_at_a_rung_stop_there() {
     let bench = TestBench::default();
     let file = bench.file("halving.yaml", HALVING);

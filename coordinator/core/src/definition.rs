@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-pub use early_termination::EarlyTermination;
+pub use early_termination::{EarlyTermination, HalvingMode};
 
 use crate::id::SweepName;
 use crate::metric::Objective;

@@ -58,7 +58,7 @@ pub struct History {
     points: HashSet<Arc<Point>>,
     #[serde(skip)]
     trials: ChunkedMap<TrialHistory>,
-    /// The points by their results; empty unless reports are kept.
+    /// The points by their results; empty unless points and reports are kept.
     #[serde(skip)]
     table: PointTable,
     /// The order of trials where a pruner compares them. It follows from `trials`.
@@ -82,6 +82,9 @@ pub struct TrialHistory {
     /// The numbers of epochs before and after the newest commit that is to be judged.
     #[serde(default)]
     pub judged: (u32, u32),
+    /// The rung at which the trial is parked, in epochs. Its ending is then that of a pruned trial.
+    #[serde(default)]
+    pub parked: Option<u32>,
 }
 
 impl TrialHistory {
@@ -135,7 +138,7 @@ impl History {
         self.version
     }
 
-    /// Returns the points by their results; empty unless reports are kept.
+    /// Returns the points by their results; empty unless points and reports are kept.
     pub fn points(&self) -> &PointTable {
         &self.table
     }
@@ -177,6 +180,12 @@ impl History {
         let ranks = &self.ranks.0;
         let added = ranks.comparison().between(trial, before, after).into_iter();
         added.filter_map(|epochs| ranks.standing(trial, known, epochs)).collect()
+    }
+
+    /// Returns the parked trials that are among the best `quota` of the trials that have reached
+    /// their rung, those of the highest rung first, the best first.
+    pub(crate) fn promotable(&self, quota: impl Fn(usize) -> usize) -> Vec<u64> {
+        self.ranks.0.promotable(quota)
     }
 
     /// Returns the score at `position`, from 0, among the trials that are compared with `trial`
@@ -253,7 +262,7 @@ impl History {
     }
 
     fn push_suggestion(&mut self, suggestion: Suggestion) {
-        if self.keeps.reports {
+        if self.keeps.points && self.keeps.reports {
             self.table.note_suggestion(self.suggestions.len() as u64);
         }
         self.points.insert(Arc::clone(&suggestion.point));
@@ -286,6 +295,17 @@ impl History {
         }
     }
 
+    /// Records that `trial` is parked at a rung, a number of epochs. Further rungs that it has
+    /// crossed are judged when it has resumed.
+    pub(crate) fn record_parked(&mut self, trial: u64, rung: u32) {
+        self.version += 1;
+        let past = self.trials.get_or_insert_with(trial, TrialHistory::default);
+        past.judged = (past.judged.0.min(rung), rung);
+        (past.ending, past.parked) = (Some(TrialEnding::Pruned), Some(rung));
+        self.ranks.0.park(trial, past);
+        self.update_point(self.point_of(trial));
+    }
+
     /// Removes the reports and the end of `trial`, which restarts.
     pub fn forget(&mut self, trial: u64) {
         self.version += 1;
@@ -301,18 +321,20 @@ impl History {
             return self.remove(trial);
         }
         let past = self.trials.get_or_insert_with(trial, TrialHistory::default);
-        (past.ending, past.value) = (Some(ending), value);
+        self.ranks.0.unpark(trial, past);
+        (past.ending, past.value, past.parked) = (Some(ending), value, None);
         if ending == TrialEnding::Diverged {
             self.ranks.0.add_diverged(trial, past);
         }
         self.update_point(self.point_of(trial));
     }
 
-    /// Records that `trial`, which had ended without a result, runs again.
+    /// Records that `trial`, which was parked or had ended without a result, runs again.
     pub fn reopen(&mut self, trial: u64) {
         self.version += 1;
         if let Some(past) = self.trials.get_mut(trial) {
-            past.ending = None;
+            self.ranks.0.unpark(trial, past);
+            (past.ending, past.parked) = (None, None);
             self.update_point(self.point_of(trial));
         }
     }
@@ -328,7 +350,7 @@ impl History {
     }
 
     fn update_point(&mut self, point: u64) {
-        if self.keeps.reports {
+        if self.keeps.points && self.keeps.reports {
             let first = point * self.seeds;
             let trials = self.trials.range(first..first + self.seeds).map(|(_, trial)| trial);
             self.table.update(point, trials, self.seeds, self.goal);
@@ -358,6 +380,7 @@ mod tests {
         for (number, chunk) in history.changed_suggestions() {
             assert!(read.restore_suggestions(number, chunk.to_vec()));
         }
+        read.version = history.version;
         assert_eq!(read, history);
         assert!(read.contains(&suggestion(1).point));
         assert!(!read.contains(&suggestion(2).point));

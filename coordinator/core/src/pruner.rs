@@ -34,6 +34,11 @@ pub trait Pruner: Debug + Send + Sync {
 
     /// Returns the epochs after which `trial` must commit, so that it can be judged.
     fn commit_epochs(&self, trial: u64) -> CommitEpochs;
+
+    /// Returns the parked trials that may resume, those of the highest rung first, the best first.
+    fn promotable(&self, _history: &History) -> Vec<u64> {
+        Vec::new()
+    }
 }
 
 /// The verdict of a pruner on a trial.
@@ -44,6 +49,11 @@ pub enum Verdict {
     Continue,
     /// The trial ends.
     Stop,
+    /// The trial pauses until it is promoted.
+    Park {
+        /// The rung at which it waits, in epochs.
+        rung: u32,
+    },
 }
 
 /// The epochs after which trials are compared with each other.
@@ -121,8 +131,9 @@ pub(crate) fn of(definition: &SweepDefinition) -> Option<Arc<dyn Pruner>> {
     let goal = definition.objective.goal;
     let brackets = || Brackets::of(rule, definition.seeds.len() as u64);
     Some(match *rule {
-        EarlyTermination::Asha { eta, .. } | EarlyTermination::Hyperband { eta, .. } => {
-            Arc::new(asha::Asha { brackets: brackets(), eta })
+        EarlyTermination::Asha { eta, mode, .. }
+        | EarlyTermination::Hyperband { eta, mode, .. } => {
+            Arc::new(asha::Asha { brackets: brackets(), eta, mode })
         }
         EarlyTermination::Bands { eta, strict, .. } => {
             Arc::new(bands::Bands { brackets: brackets(), eta, strict })

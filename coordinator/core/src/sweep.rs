@@ -2,7 +2,7 @@
 //!
 //! Invariants, checked by [`State::defects`](crate::machine::State::defects) after every step of
 //! the property tests: a trial has at most one lease; attempt numbers only grow; every index below
-//! `next` is in exactly one of `live` and `done`, and `retryable` is a subset of `done`; the durable
+//! `next` is in exactly one of `live`, `parked` and `done`, and `retryable` is a subset of `done`; the durable
 //! rows of a trial never shrink, unless it is restarted.
 
 mod change;
@@ -15,7 +15,8 @@ mod state;
 pub use event::{
     AttemptEnded, PointChosen, PointRequested, ReopenedTrial, RestartedTrial, StopRequested,
     SweepClosed, SweepDeleted, SweepEnded, SweepPaused, SweepResumed, SweepSubmitted,
-    TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
+    TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialParked, TrialsRetried,
+    TrialsStartedOver,
 };
 pub use outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
 pub use planned_sweep::PlannedSweep;

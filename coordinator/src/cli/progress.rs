@@ -135,6 +135,7 @@ fn sweep_line(sweep: &SweepView) -> String {
 fn other_counts(counts: &TrialCounts) -> String {
     let some = [
         (counts.running, "running"),
+        (counts.parked, "parked"),
         (counts.diverged, "diverged"),
         (counts.pruned, "pruned"),
         (counts.cancelled, "cancelled"),

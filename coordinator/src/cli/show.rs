@@ -80,6 +80,11 @@ fn describe_status(TrialWithProgress { trial, progress }: &TrialWithProgress) ->
                 .map(|progress| format!(": {}", trials::describe_progress(progress)))
                 .unwrap_or_default()
         ),
+        TrialStatus::Parked => format!(
+            "parked after attempt {}; it resumes from its checkpoint once it is among the best at \
+             its rung",
+            trial.attempt
+        ),
         TrialStatus::Ended(outcome) => {
             format!(
                 "{} after {} attempt{}",

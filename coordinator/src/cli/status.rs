@@ -156,7 +156,8 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
     ]);
     format::align_right(&mut table, &[2, 3, 4, 5, 6, 7]);
     for sweep in sweeps {
-        let TrialCounts { trials, running, waiting, queued, diverged, failed, .. } = sweep.counts;
+        let TrialCounts { trials, running, waiting, queued, diverged, failed, parked, .. } =
+            sweep.counts;
         let done = sweep.counts.ended() - diverged - failed;
         table.add_row([
             sweep.name.to_string(),
@@ -164,7 +165,7 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
             trials.to_string(),
             done.to_string(),
             running.to_string(),
-            (waiting + queued).to_string(),
+            (waiting + queued + parked).to_string(),
             diverged.to_string(),
             failed.to_string(),
             sweep.estimate.as_ref().map_or_else(|| "-".to_owned(), format::remaining),

@@ -16,7 +16,7 @@ const PAGE: u32 = 1000;
 pub(super) struct Args {
     /// The name of a sweep, or `last`.
     sweep: SweepSelector,
-    /// Only trials with this status: queued, waiting, running, completed, diverged, pruned,
+    /// Only trials with this status: queued, waiting, running, parked, completed, diverged, pruned,
     /// cancelled or failed; may be given several times.
     #[arg(long, value_name = "STATUS", value_parser = parse_status)]
     status: Vec<TrialStatus>,

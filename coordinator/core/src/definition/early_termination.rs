@@ -1,5 +1,6 @@
 //! `early_terminate`: the rule by which trials stop before their last epoch, as it is journaled.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pruner::{Brackets, rungs};
@@ -14,6 +15,9 @@ pub enum EarlyTermination {
         min_epochs: u32,
         /// The factor between rungs, and between the trials that reach and that pass one.
         eta: f64,
+        /// What happens to the other trials.
+        #[serde(default)]
+        mode: HalvingMode,
     },
     /// Hyperband: several brackets of asynchronous successive halving.
     Hyperband {
@@ -23,6 +27,9 @@ pub enum EarlyTermination {
         max_epochs: u32,
         /// The factor between rungs, and between the trials that reach and that pass one.
         eta: f64,
+        /// What happens to the other trials.
+        #[serde(default)]
+        mode: HalvingMode,
     },
     /// The rule that W&B calls `hyperband`: rungs without brackets.
     Bands {
@@ -57,12 +64,25 @@ pub enum EarlyTermination {
     },
 }
 
+/// What successive halving does with a trial that does not pass a rung.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Mode")]
+pub enum HalvingMode {
+    /// The trial ends.
+    #[default]
+    Stop,
+    /// The trial pauses with its checkpoint, and resumes once it is among the best of those that
+    /// reached the rung.
+    Promote,
+}
+
 impl EarlyTermination {
     /// Returns the rungs of each bracket, in epochs; empty for rules that judge every epoch.
     pub fn ladders(&self) -> Vec<Vec<u32>> {
         match *self {
-            Self::Asha { min_epochs, eta } => vec![rungs::geometric(min_epochs, eta)],
-            Self::Hyperband { min_epochs, max_epochs, eta } => {
+            Self::Asha { min_epochs, eta, .. } => vec![rungs::geometric(min_epochs, eta)],
+            Self::Hyperband { min_epochs, max_epochs, eta, .. } => {
                 Brackets::hyperband(min_epochs, max_epochs, eta, 1).ladders().to_vec()
             }
             Self::Bands { min_iter: Some(first), max_iter: None, eta, .. } => {
@@ -92,11 +112,12 @@ impl EarlyTermination {
     pub fn describe(&self, epochs: Option<u32>) -> Vec<String> {
         let until = |ladder: &[u32]| listed(ladder, epochs);
         match self {
-            Self::Asha { eta, .. } => vec![format!(
-                "asha: after {}, the best 1/{eta} of the trials that got there continue",
+            Self::Asha { eta, mode, .. } => vec![format!(
+                "asha: after {}, the best 1/{eta} of the trials that got there continue{}",
                 until(&self.ladders().concat()),
+                mode.description(),
             )],
-            Self::Hyperband { eta, .. } => {
+            Self::Hyperband { eta, mode, .. } => {
                 let brackets = Brackets::of(self, 1);
                 let shares = brackets.shares();
                 let lines = brackets.ladders().iter().zip(shares).enumerate();
@@ -113,7 +134,8 @@ impl EarlyTermination {
                 };
                 let title = format!(
                     "hyperband: at each rung, the best 1/{eta} of the trials of the bracket that \
-                     got there continue"
+                     got there continue{}",
+                    mode.description(),
                 );
                 std::iter::once(title).chain(lines.map(line)).collect()
             }
@@ -135,6 +157,15 @@ impl EarlyTermination {
                 from(*warmup_epochs),
                 if *min_delta > 0.0 { format!(" by more than {min_delta}") } else { String::new() },
             )],
+        }
+    }
+}
+
+impl HalvingMode {
+    fn description(self) -> &'static str {
+        match self {
+            Self::Stop => "",
+            Self::Promote => ", and the others pause until they are among them",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! It follows from the reports, so it is not stored: [`History::compare`](super::History::compare)
 //! rebuilds it. It is kept because a pruner must not visit all trials for each verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{TrialEnding, TrialHistory};
 use crate::metric::Goal;
@@ -30,6 +30,8 @@ pub(super) struct EpochRanks {
     goal: Goal,
     /// The scores in order, the best first, with their trials, by bracket and number of epochs.
     ranks: BTreeMap<(usize, u32), Vec<(Score, u64)>>,
+    /// The parked trials in the same order, by rung and bracket.
+    parked: BTreeMap<(u32, usize), BTreeSet<(Score, u64)>>,
 }
 
 impl EpochRanks {
@@ -39,12 +41,13 @@ impl EpochRanks {
         goal: Goal,
         trials: impl Iterator<Item = (u64, &'a TrialHistory)>,
     ) -> Self {
-        let mut ranks = Self { comparison, goal, ranks: BTreeMap::new() };
+        let mut ranks = Self { comparison, goal, ..Self::default() };
         for (trial, known) in trials {
             ranks.add(trial, known, 0);
             if known.ending == Some(TrialEnding::Diverged) {
                 ranks.add_diverged(trial, known);
             }
+            ranks.park(trial, known);
         }
         ranks
     }
@@ -76,8 +79,42 @@ impl EpochRanks {
         }
     }
 
+    /// Adds `trial` to the parked ones, if it is parked.
+    pub(super) fn park(&mut self, trial: u64, known: &TrialHistory) {
+        if let Some(rung) = known.parked {
+            let key = (rung, self.comparison.bracket(trial));
+            let score = known.score_after(rung, self.goal);
+            self.parked.entry(key).or_default().insert((score, trial));
+        }
+    }
+
+    /// Removes `trial` from the parked ones.
+    pub(super) fn unpark(&mut self, trial: u64, known: &TrialHistory) {
+        let Some(rung) = known.parked else { return };
+        let key = (rung, self.comparison.bracket(trial));
+        if let Some(parked) = self.parked.get_mut(&key) {
+            parked.remove(&(known.score_after(rung, self.goal), trial));
+            if parked.is_empty() {
+                self.parked.remove(&key);
+            }
+        }
+    }
+
+    /// Returns the parked trials among the best `quota` of their rung, the highest rung first.
+    pub(super) fn promotable(&self, quota: impl Fn(usize) -> usize) -> Vec<u64> {
+        let mut promotable = Vec::new();
+        for ((rung, bracket), parked) in self.parked.iter().rev() {
+            let Some(ranks) = self.ranks.get(&(*bracket, *rung)) else { continue };
+            let last = quota(ranks.len()).checked_sub(1).and_then(|last| ranks.get(last));
+            let best = parked.iter().take_while(|one| last.is_some_and(|last| *one <= last));
+            promotable.extend(best.map(|(_, trial)| *trial));
+        }
+        promotable
+    }
+
     /// Removes `trial` everywhere.
     pub(super) fn remove(&mut self, trial: u64, known: &TrialHistory) {
+        self.unpark(trial, known);
         let bracket = self.comparison.bracket(trial);
         let reached = self.comparison.between(trial, 0, known.epochs());
         let diverged = self.comparison.next_rung(trial, known.epochs());

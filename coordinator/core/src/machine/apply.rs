@@ -66,6 +66,9 @@ impl State {
                 self.with_sweep(&stop.trial.sweep, |sweep| sweep.on_stop_requested(stop));
             }
             Event::AttemptEnded(ended) => self.on_attempt_ended(ended),
+            Event::TrialParked(parked) => {
+                self.with_sweep(&parked.trial.sweep, |sweep| sweep.on_trial_parked(parked));
+            }
             Event::TrialEnded(ended) => {
                 self.with_sweep(&ended.trial.sweep, |sweep| sweep.on_trial_ended(ended));
             }
@@ -208,6 +211,7 @@ impl Event {
             | Self::TrialCommitted(_)
             | Self::StopRequested(_)
             | Self::AttemptEnded(_)
+            | Self::TrialParked(_)
             | Self::TrialEnded(_) => None,
         }
     }

@@ -115,7 +115,7 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
     names.sort_unstable();
     names.dedup();
     let mut follow = Vec::new();
-    for sweep in names.into_iter().filter_map(|name| state.sweeps.get(name)) {
+    for sweep in names.iter().filter_map(|name| state.sweeps.get(*name)) {
         let own = events.iter().filter(|event| event.sweep() == Some(sweep.name()));
         let caused = own.filter_map(|event| consequence(sweep, event, now));
         let caused: Vec<Event> = caused.collect();
@@ -125,9 +125,8 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
         follow.extend(caused);
     }
     if follow.is_empty() {
-        let touched = events.iter().filter_map(Event::sweep);
-        follow.extend(touched.filter_map(|name| end_event(state.sweeps.get(name)?, now)));
-        follow.dedup();
+        let touched = names.into_iter().filter_map(|name| state.sweeps.get(name));
+        follow.extend(touched.flat_map(|sweep| end_events(sweep, now)));
     }
     follow
 }
@@ -177,7 +176,8 @@ fn cancel_waiting(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
     if !sweep.closed.is_some_and(SweepEndReason::stops_running_trials) {
         return Vec::new();
     }
-    let waiting = sweep.live.iter().filter(|(_, trial)| trial.lease.is_none());
+    let waiting = sweep.live.iter().chain(&sweep.parked);
+    let waiting = waiting.filter(|(_, trial)| trial.lease.is_none());
     let stopped = waiting.filter(|(_, trial)| trial.stop.is_some());
     stopped
         .map(|(index, trial)| {
@@ -187,10 +187,15 @@ fn cancel_waiting(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
         .collect()
 }
 
-fn end_event(sweep: &Sweep, now: Timestamp) -> Option<Event> {
+/// Returns the events that end a sweep without a trial left to run: the ends of its parked trials,
+/// and after those its own.
+fn end_events(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
     if sweep.ended.is_some() || !sweep.is_over() {
-        return None;
+        return Vec::new();
+    }
+    if !sweep.parked.is_empty() {
+        return judgement::prune_parked(sweep, now);
     }
     let reason = sweep.closed.unwrap_or_else(|| sweep.planned.plan.end_reason().into());
-    Some(Event::SweepEnded(SweepEnded { sweep: sweep.name().clone(), reason, at: now }))
+    vec![Event::SweepEnded(SweepEnded { sweep: sweep.name().clone(), reason, at: now })]
 }

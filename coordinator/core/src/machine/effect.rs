@@ -4,7 +4,9 @@
 use super::event::Event;
 use crate::fleet;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
-use crate::sweep::{AttemptEnded, TrialCommitted, TrialEnded, TrialLeased, TrialOutcome};
+use crate::sweep::{
+    AttemptEnded, StopReason, TrialCommitted, TrialEnded, TrialLeased, TrialOutcome,
+};
 use crate::time::Timestamp;
 
 /// An action outside the state machine.
@@ -80,7 +82,14 @@ pub fn effects(event: &Event) -> Vec<Effect> {
             let changed = Effect::SweepChanged(attempt.trial.sweep.clone());
             dropped.into_iter().chain([changed]).collect()
         }
-        Event::StopRequested(stop) => vec![Effect::SweepChanged(stop.trial.sweep.clone())],
+        Event::StopRequested(stop) => {
+            // Another trial may be among the best at the rung now.
+            let wake = (stop.reason == StopReason::Parked).then_some(Effect::WakeWorkers);
+            wake.into_iter().chain([Effect::SweepChanged(stop.trial.sweep.clone())]).collect()
+        }
+        Event::TrialParked(parked) => {
+            vec![Effect::WakeWorkers, Effect::SweepChanged(parked.trial.sweep.clone())]
+        }
         Event::AttemptEnded(AttemptEnded { attempt, outcome, at, .. }) => {
             let is_done = outcome.decides().is_some_and(TrialOutcome::is_final);
             let ended = Effect::AttemptEnded { attempt: attempt.clone(), is_done, at: *at };

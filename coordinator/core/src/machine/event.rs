@@ -10,7 +10,7 @@ use crate::needs::UnmetNeed;
 use crate::sweep::{
     AttemptEnded, PointChosen, PointRequested, StopRequested, SweepClosed, SweepDeleted,
     SweepEnded, SweepPaused, SweepResumed, SweepSubmitted, TrialCommitted, TrialDeferred,
-    TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
+    TrialEnded, TrialLeased, TrialParked, TrialsRetried, TrialsStartedOver,
 };
 use crate::time::Timestamp;
 
@@ -62,6 +62,8 @@ pub enum Event {
     StopRequested(StopRequested),
     /// See [`AttemptEnded`].
     AttemptEnded(AttemptEnded),
+    /// See [`TrialParked`].
+    TrialParked(TrialParked),
     /// See [`fleet::FleetEvent`].
     Fleet(fleet::FleetEvent),
     /// See [`TrialEnded`].
@@ -159,6 +161,7 @@ impl Event {
             Self::AttemptEnded(ended) => Some(&ended.attempt.trial.sweep),
             Self::StopRequested(stop) => Some(&stop.trial.sweep),
             Self::TrialEnded(ended) => Some(&ended.trial.sweep),
+            Self::TrialParked(parked) => Some(&parked.trial.sweep),
             Self::TrialDeferred(deferred) => Some(&deferred.trial.sweep),
             Self::PointRequested(requested) => Some(&requested.sweep),
             Self::PointChosen(chosen) => Some(&chosen.sweep),

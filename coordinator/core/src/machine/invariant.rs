@@ -7,7 +7,7 @@ use super::state::State;
 use crate::fleet::{Fleet, FleetName, PilotPhase};
 use crate::id::WorkerId;
 use crate::resources::ResourceOffer;
-use crate::sweep::{Sweep, TrialOutcome};
+use crate::sweep::{Sweep, Trial, TrialOutcome};
 
 impl State {
     /// Returns every violated invariant; empty unless there is a bug.
@@ -107,12 +107,15 @@ impl Sweep {
         };
         let trials = self.planned.plan.trials();
         check(self.next <= trials, "more trials were started than there are");
-        let started = self.live.len() as u64 + self.done.len() as u64;
-        check(started == self.next, "live and done are not exactly the trials that were started");
-        let indices = self.live.keys().chain(self.done.keys());
+        let started = self.live.len() + self.parked.len() + self.done.len();
+        check(
+            started as u64 == self.next,
+            "live, parked and done are not exactly the trials that were started",
+        );
+        let indices = self.live.keys().chain(self.parked.keys()).chain(self.done.keys());
         check(indices.copied().all(|index| index < self.next), "a trial is beyond `next`");
         check(
-            self.live.keys().all(|index| !self.done.contains_key(index)),
+            self.live.keys().chain(self.parked.keys()).all(|index| !self.done.contains_key(index)),
             "a trial both lives and is done",
         );
         check(
@@ -134,8 +137,11 @@ impl Sweep {
             self.history.is_ranked(),
             "the order of its trials does not follow from their reports",
         );
-        let deferred = self.live.values().all(crate::sweep::Trial::is_deferred);
-        check(self.ended.is_none() || deferred, "it ended while trials live");
+        let deferred = self.live.values().all(Trial::is_deferred);
+        check(
+            self.ended.is_none() || (deferred && self.parked.is_empty()),
+            "it ended while trials live",
+        );
         check(
             self.live
                 .values()
@@ -148,6 +154,27 @@ impl Sweep {
                 trial.covered.beyond(&trial.durable).total() == 0,
                 "a checkpoint is ahead of the durable rows",
             );
+        }
+        defects.extend(self.parking_defects());
+        defects
+    }
+
+    /// Returns the defects of parked trials.
+    fn parking_defects(&self) -> Vec<String> {
+        let is_parked = |(index, trial): (&u64, &Trial)| {
+            let known = self.history.trial(*index).and_then(|past| past.parked);
+            let idle = trial.lease.is_none() && trial.stop.is_none();
+            idle && trial.rung.is_some() && trial.rung == known
+        };
+        let mut defects = Vec::new();
+        if !self.parked.iter().all(is_parked) {
+            let what = "a parked trial has a lease, must stop, or is unknown to the history";
+            defects.push(format!("{}: {what}", self.name()));
+        }
+        let is_known = |index: u64| self.parked.contains_key(&index);
+        if !self.history.trials().all(|(index, past)| past.parked.is_none() || is_known(index)) {
+            let what = "a trial that is not parked is parked in the history";
+            defects.push(format!("{}: {what}", self.name()));
         }
         defects
     }

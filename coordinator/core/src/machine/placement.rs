@@ -80,7 +80,9 @@ impl Sweep {
         let fresh = if self.is_open() { self.next..self.planned.plan.trials() } else { 0..0 };
         // A point that depends on earlier ones cannot be known ahead.
         let ahead = if self.planned.plan.records_points() { 1 } else { LOOK_AHEAD };
-        waiting.map(|(index, _)| *index).chain(fresh.take(ahead)).take(LOOK_AHEAD)
+        let waiting = waiting.map(|(index, _)| *index);
+        let promotable = self.promotable().into_iter();
+        promotable.chain(waiting).chain(fresh.take(ahead)).take(LOOK_AHEAD)
     }
 
     /// Returns the distinct needs of the waiting trials whose points are known.

@@ -50,12 +50,21 @@ pub enum ChunkKind {
     Suggestions,
     /// Reports of trials.
     Reports,
+    /// Trials that a pruner paused.
+    Parked,
 }
 
 impl ChunkKind {
     /// Every kind; the position of a kind is its stored code.
-    const ALL: [Self; 6] =
-        [Self::Sweep, Self::Live, Self::Ended, Self::Retryable, Self::Suggestions, Self::Reports];
+    const ALL: [Self; 7] = [
+        Self::Sweep,
+        Self::Live,
+        Self::Ended,
+        Self::Retryable,
+        Self::Suggestions,
+        Self::Reports,
+        Self::Parked,
+    ];
 
     /// Returns the stored code.
     pub fn code(self) -> u8 {
@@ -76,7 +85,7 @@ pub enum Chunk<'s> {
     Sweep(&'s Sweep),
     /// Ended trials by index.
     Ended(Vec<(u64, &'s EndedTrial)>),
-    /// Running, waiting or retryable trials by index.
+    /// Running, waiting, parked or retryable trials by index.
     Trials(Vec<(u64, &'s Trial)>),
     /// Suggestions in order.
     Suggestions(&'s [Suggestion]),
@@ -91,6 +100,8 @@ pub enum StoredChunk {
     Sweep(Box<Sweep>),
     /// Running and waiting trials by index.
     Live(Vec<(u64, Trial)>),
+    /// Parked trials by index.
+    Parked(Vec<(u64, Trial)>),
     /// Ended trials by index.
     Ended(Vec<(u64, EndedTrial)>),
     /// Retryable trials by index.
@@ -109,6 +120,7 @@ impl<'de> DeserializeSeed<'de> for ChunkKind {
         Ok(match self {
             Self::Sweep => StoredChunk::Sweep(Deserialize::deserialize(deserializer)?),
             Self::Live => StoredChunk::Live(Deserialize::deserialize(deserializer)?),
+            Self::Parked => StoredChunk::Parked(Deserialize::deserialize(deserializer)?),
             Self::Ended => StoredChunk::Ended(Deserialize::deserialize(deserializer)?),
             Self::Retryable => StoredChunk::Retryable(Deserialize::deserialize(deserializer)?),
             Self::Suggestions => StoredChunk::Suggestions(Deserialize::deserialize(deserializer)?),
@@ -176,6 +188,7 @@ impl State {
             match kind {
                 ChunkKind::Sweep => sweep.stored.0 = true,
                 ChunkKind::Live => sweep.live.mark_stored(*number),
+                ChunkKind::Parked => sweep.parked.mark_stored(*number),
                 ChunkKind::Ended => sweep.done.mark_stored(*number),
                 ChunkKind::Retryable => sweep.retryable.mark_stored(*number),
                 ChunkKind::Suggestions => sweep.history.mark_suggestions_stored(*number),
@@ -217,7 +230,9 @@ impl Sweep {
         let live = changed_chunks(&self.live)
             .map(move |(n, entries)| (key(ChunkKind::Live, n), entries.map(Chunk::Trials)));
         let sweep = (key(ChunkKind::Sweep, 0), Some(Chunk::Sweep(self)));
-        live.chain((!self.stored.0).then_some(sweep))
+        let parked = changed_chunks(&self.parked)
+            .map(move |(n, entries)| (key(ChunkKind::Parked, n), entries.map(Chunk::Trials)));
+        live.chain(parked).chain((!self.stored.0).then_some(sweep))
     }
 
     /// Restores a stored chunk; returns false if chunks are missing before it.
@@ -225,6 +240,7 @@ impl Sweep {
         match chunk {
             StoredChunk::Sweep(_) => return false,
             StoredChunk::Live(entries) => self.live.restore(entries),
+            StoredChunk::Parked(entries) => self.parked.restore(entries),
             StoredChunk::Ended(entries) => self.done.restore(entries),
             StoredChunk::Retryable(entries) => self.retryable.restore(entries),
             StoredChunk::Suggestions(suggestions) => {
@@ -268,6 +284,7 @@ impl StoredRoot {
         for sweep in state.sweeps.values_mut() {
             sweep.stored.0 = true;
             sweep.live.mark_all_stored();
+            sweep.parked.mark_all_stored();
             sweep.done.mark_all_stored();
             sweep.retryable.mark_all_stored();
             sweep.history.mark_all_stored();

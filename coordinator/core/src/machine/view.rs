@@ -10,7 +10,6 @@ use super::placement::PlacementFailure;
 use super::state::State;
 use crate::estimate::Estimate;
 use crate::fleet::PilotId;
-use crate::history::TrialHistory;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use crate::plan::PlannedTrial;
 use crate::pruner::CommitEpochs;
@@ -65,6 +64,8 @@ pub enum TrialStatus {
     Waiting,
     /// Leased to a worker.
     Running,
+    /// Paused by the pruner.
+    Parked,
     /// Ended.
     #[serde(untagged)]
     Ended(TrialOutcome),
@@ -77,6 +78,7 @@ impl TrialStatus {
             return Self::Ended(done.outcome);
         }
         match sweep.live.get(&index) {
+            None if sweep.parked.contains_key(&index) => Self::Parked,
             None => Self::Queued,
             Some(trial) if trial.is_deferred() => Self::Queued,
             Some(trial) if trial.lease.is_some() => Self::Running,
@@ -90,6 +92,7 @@ impl TrialStatus {
             Self::Queued => "queued",
             Self::Waiting => "waiting",
             Self::Running => "running",
+            Self::Parked => "parked",
             Self::Ended(outcome) => outcome.name(),
         }
     }
@@ -97,7 +100,7 @@ impl TrialStatus {
     /// Parses the name of a status.
     pub fn parse(name: &str) -> Option<Self> {
         let ended = TrialOutcome::ALL.into_iter().map(Self::Ended);
-        [Self::Queued, Self::Waiting, Self::Running]
+        [Self::Queued, Self::Waiting, Self::Running, Self::Parked]
             .into_iter()
             .chain(ended)
             .find(|status| status.name() == name)
@@ -125,6 +128,9 @@ pub struct TrialCounts {
     pub cancelled: u64,
     /// Failed.
     pub failed: u64,
+    /// Paused by the pruner.
+    #[serde(default)]
+    pub parked: u64,
 }
 
 impl TrialCounts {
@@ -244,13 +250,13 @@ impl Sweep {
     /// Returns the epochs after which trial `index` must commit so that it can be judged.
     fn commit_epochs(&self, index: u64, trial: &PlannedTrial) -> CommitEpochs {
         let Some(pruner) = &self.planned.pruner else { return CommitEpochs::None };
-        let done = self.history.trial(index).map_or(0, TrialHistory::epochs);
+        let done = self.history.trial(index).map_or(0, |past| past.judged.1);
         pruner.commit_epochs(index).remaining(done, trial.terms.epochs)
     }
 
     /// Returns the checkpoints that the trials of the sweep refer to.
     pub fn checkpoints(&self) -> BTreeSet<Digest> {
-        let live = self.live.values().chain(self.retryable.values());
+        let live = self.live.values().chain(self.parked.values()).chain(self.retryable.values());
         let done = self.done.values().filter_map(|done| done.checkpoint);
         live.filter_map(|trial| trial.checkpoint).chain(done).collect()
     }
@@ -270,6 +276,7 @@ impl Sweep {
             pruned: self.count(TrialOutcome::Pruned),
             cancelled: self.count(TrialOutcome::Cancelled),
             failed: self.count(TrialOutcome::Failed),
+            parked: self.parked.len() as u64,
         }
     }
 }
@@ -312,7 +319,7 @@ impl TrialView {
             return None;
         }
         let planned = sweep.trial(index).ok();
-        let trial = sweep.live.get(&index).or_else(|| sweep.retryable.get(&index));
+        let trial = sweep.open_trial(index);
         let done = sweep.done.get(&index);
         let lease = trial.and_then(|trial| trial.lease.as_ref());
         let status = TrialStatus::of(sweep, index);

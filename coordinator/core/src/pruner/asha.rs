@@ -3,19 +3,25 @@
 //! Rungs are at r_k = `min_epochs` * eta^k epochs. A trial that reaches rung k is compared, once,
 //! with the n_k trials of its bracket that have reached the rung so far, by their values at the
 //! epoch of the rung. It continues if fewer than max(1, floor(n_k / eta)) of them are better; ties
-//! go to the trial with the lower number.
+//! go to the trial with the lower number. A trial that does not continue ends.
+//!
+//! In the mode `promote`, it pauses instead, and floor(n_k / eta) counts without a minimum. When a
+//! worker asks for work, the best paused trial of the highest rung resumes that is among the best
+//! floor(n_k / eta) of its rung by then; only if there is none, a new trial begins. So no trial
+//! passes a rung unless it is among the best at that moment.
 //!
 //! Reference: Li et al. 2020, A system for massively parallel hyperparameter tuning, section 3
-//! (arXiv:1810.05934), in the stopping form. With one bracket this is ASHA; with the brackets of
+//! (arXiv:1810.05934): algorithm 2 is the mode `promote`. With one bracket this is ASHA; with the brackets of
 //! [`Brackets::hyperband`](super::Brackets::hyperband) it is asynchronous Hyperband (Li et al.
 //! 2018, arXiv:1603.06560).
 //!
-//! Complexity: O(log n) for each crossed rung. Without history, the first trial at a rung
-//! continues.
+//! Complexity: O(log n) for each crossed rung, and for each rung when a worker asks. Without
+//! history, the first trial at a rung continues; in the mode `promote`, it pauses.
 
 use super::brackets::Brackets;
 use super::{CommitEpochs, Comparison, Pruner, Verdict, rungs};
-use crate::history::History;
+use crate::definition::HalvingMode;
+use crate::history::{EpochStanding, History};
 
 /// Asynchronous successive halving.
 #[derive(Debug)]
@@ -23,6 +29,7 @@ pub(crate) struct Asha {
     pub(crate) brackets: Brackets,
     /// The reciprocal of the share of trials that pass a rung.
     pub(crate) eta: f64,
+    pub(crate) mode: HalvingMode,
 }
 
 /// Returns the number of trials that may pass a rung that `reached` trials have reached.
@@ -34,9 +41,12 @@ pub(crate) fn quota(reached: usize, eta: f64) -> usize {
 
 impl Pruner for Asha {
     fn judge(&self, history: &History, trial: u64) -> Verdict {
-        for standing in history.crossed(trial) {
-            if standing.rank >= quota(standing.reached, self.eta).max(1) {
-                return Verdict::Stop;
+        for EpochStanding { epochs: rung, reached, rank, .. } in history.crossed(trial) {
+            let quota = quota(reached, self.eta);
+            match self.mode {
+                HalvingMode::Stop if rank >= quota.max(1) => return Verdict::Stop,
+                HalvingMode::Promote if rank >= quota => return Verdict::Park { rung },
+                HalvingMode::Stop | HalvingMode::Promote => {}
             }
         }
         Verdict::Continue
@@ -48,5 +58,9 @@ impl Pruner for Asha {
 
     fn commit_epochs(&self, trial: u64) -> CommitEpochs {
         CommitEpochs::At(self.brackets.ladder(trial).to_vec())
+    }
+
+    fn promotable(&self, history: &History) -> Vec<u64> {
+        history.promotable(|reached| quota(reached, self.eta))
     }
 }

@@ -29,7 +29,7 @@ impl Brackets {
     /// Creates the brackets of a rule; a rule without brackets has one.
     pub fn of(rule: &EarlyTermination, seeds: u64) -> Self {
         match *rule {
-            EarlyTermination::Hyperband { min_epochs, max_epochs, eta } => {
+            EarlyTermination::Hyperband { min_epochs, max_epochs, eta, .. } => {
                 Self::hyperband(min_epochs, max_epochs, eta, seeds)
             }
             _ => Self::single(rule.ladders().concat(), seeds),

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::definition::{SearchMethod, SweepDefinition};
+use crate::definition::{HalvingMode, SearchMethod, SweepDefinition};
 use crate::history::{HistoryRetention, TrialEnding, TrialHistory};
 use crate::id::SweepName;
 use crate::metric::{Goal, Objective};
@@ -54,7 +54,8 @@ impl Judge {
     }
 }
 
-const ASHA: EarlyTermination = EarlyTermination::Asha { min_epochs: 1, eta: 2.0 };
+const ASHA: EarlyTermination =
+    EarlyTermination::Asha { min_epochs: 1, eta: 2.0, mode: HalvingMode::Stop };
 
 #[test]
 fn asha_lets_the_best_of_those_that_reached_a_rung_pass() {
@@ -157,8 +158,42 @@ fn patience_ends_with_the_last_epoch_without_an_improvement() {
 }
 
 #[test]
+fn a_parked_trial_is_promoted_once_it_is_among_the_best() {
+    let rule = EarlyTermination::Asha { min_epochs: 1, eta: 2.0, mode: HalvingMode::Promote };
+    let mut judge = Judge::new(rule, Goal::Maximize);
+    let park = |judge: &mut Judge, trial: u64, value: f64| {
+        assert_eq!(judge.commit(trial, &[value]), Verdict::Park { rung: 1 });
+        judge.history.record_parked(trial, 1);
+        judge.pruner.promotable(&judge.history)
+    };
+    assert_eq!(park(&mut judge, 0, 0.5), [0; 0], "no quota yet");
+    assert_eq!(park(&mut judge, 1, 0.4), [0], "one of two");
+    judge.history.reopen(0);
+    assert_eq!(judge.pruner.promotable(&judge.history), [0; 0], "resumed already");
+    assert_eq!(judge.commit(2, &[0.45]), Verdict::Park { rung: 1 }, "the second of three");
+    judge.history.record_parked(2, 1);
+    // The best of its rung at once: it continues without a pause.
+    assert_eq!(judge.commit(3, &[0.9]), Verdict::Continue);
+    assert_eq!(judge.pruner.promotable(&judge.history), [0; 0], "two of four, 3 and 0, went on");
+    assert_eq!(park(&mut judge, 4, 0.1), [0; 0]);
+    assert_eq!(park(&mut judge, 5, 0.1), [2], "three of six");
+    assert!(judge.history.is_ranked());
+    // The higher rung comes first.
+    assert_eq!(judge.commit(0, &[0.5]), Verdict::Park { rung: 2 });
+    judge.history.record_parked(0, 2);
+    assert_eq!(judge.commit(3, &[0.4]), Verdict::Park { rung: 2 });
+    judge.history.record_parked(3, 2);
+    assert_eq!(judge.pruner.promotable(&judge.history), [0, 2]);
+}
+
+#[test]
 fn brackets_are_judged_apart() {
-    let rule = EarlyTermination::Hyperband { min_epochs: 1, max_epochs: 4, eta: 2.0 };
+    let rule = EarlyTermination::Hyperband {
+        min_epochs: 1,
+        max_epochs: 4,
+        eta: 2.0,
+        mode: HalvingMode::Stop,
+    };
     let judge = Judge::new(rule, Goal::Minimize);
     let Comparison::Rungs(brackets) = judge.pruner.comparison() else { panic!("no rungs") };
     let first = (0..20).find(|trial| brackets.of_trial(*trial) == 0).unwrap();
@@ -186,7 +221,10 @@ proptest! {
         maximize: bool,
     ) {
         let goal = if maximize { Goal::Maximize } else { Goal::Minimize };
-        let mut judge = Judge::new(EarlyTermination::Asha { min_epochs: 1, eta }, goal);
+        let mut judge = Judge::new(
+            EarlyTermination::Asha { min_epochs: 1, eta, mode: HalvingMode::Stop },
+            goal,
+        );
         let ladder = rungs::geometric(1, eta);
         let mut stopped = std::collections::BTreeSet::new();
         for (trial, values) in commits {

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::field_reader::FieldReader;
 use super::mistake::{Mistake, Span};
-use crate::definition::EarlyTermination;
+use crate::definition::{EarlyTermination, HalvingMode};
 use crate::metric::Objective;
 use crate::schema::field::{FieldType, ObjectSchema, names};
 use crate::space::Space;
@@ -35,6 +35,10 @@ pub(super) struct EarlyTerminateKeys {
     #[serde(default)]
     #[schemars(range(min = 1.5, max = 1000.0), extend("x-kinds" = ["asha", "hyperband"]))]
     eta: Option<f64>,
+    /// What happens to a trial that does not pass a rung; `stop` if not given.
+    #[serde(default)]
+    #[schemars(extend("x-kinds" = ["asha", "hyperband"]))]
+    mode: Option<HalvingMode>,
     /// As in W&B: the number of epochs at the first rung.
     #[serde(default)]
     #[schemars(range(min = 1), extend("x-kinds" = ["hyperband"]))]
@@ -139,6 +143,7 @@ pub(super) fn rule(
         EarlyTerminationType::Asha => Some(EarlyTermination::Asha {
             min_epochs: keys.min_epochs.unwrap_or(1),
             eta: keys.eta.unwrap_or(ETA),
+            mode: keys.mode.unwrap_or_default(),
         }),
         EarlyTerminationType::Hyperband if keys.min_iter.is_some() || keys.max_iter.is_some() => {
             bands(reader, keys)
@@ -182,7 +187,7 @@ fn percentile(keys: &EarlyTerminateKeys, percentile: f64) -> EarlyTermination {
 fn bands(reader: &mut FieldReader<'_>, keys: &EarlyTerminateKeys) -> Option<EarlyTermination> {
     let EarlyTerminateKeys { min_iter, max_iter, s, .. } = *keys;
     let eta = keys.eta.unwrap_or(ETA);
-    for ours in ["min_epochs", "max_epochs"] {
+    for ours in ["min_epochs", "max_epochs", "mode"] {
         if reader.written.contains_key(&format!("early_terminate.{ours}")) {
             let message = format!("`{ours}` and the keys of W&B are different rules");
             let help = "delete it, or write `min_epochs` and `max_epochs` for brackets as in the \
@@ -263,7 +268,8 @@ fn hyperband(
         at(reader, "min_epochs", message).help(help);
         return None;
     }
-    Some(EarlyTermination::Hyperband { min_epochs, max_epochs, eta })
+    let mode = keys.mode.unwrap_or_default();
+    Some(EarlyTermination::Hyperband { min_epochs, max_epochs, eta, mode })
 }
 
 /// Reports keys that the rule does not use.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::event::{
     AttemptEnded, PointChosen, PointRequested, ReopenedTrial, RestartedTrial, StopRequested,
-    SweepEnded, SweepResumed, TrialCommitted, TrialDeferred, TrialEnded, TrialLeased,
+    SweepEnded, SweepResumed, TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialParked,
     TrialsRetried, TrialsStartedOver,
 };
 use super::outcome::{AttemptOutcome, StopReason, SweepEndReason};
@@ -24,8 +24,9 @@ impl Sweep {
         self.closed = None;
         self.live.change_each(
             |trial| trial.stop == Some(StopReason::Cancelled),
-            |_, trial| trial.stop = None,
+            |_, trial| trial.stop = trial.rung.map(|_| StopReason::Parked),
         );
+        self.parked.change_each(|trial| trial.stop.is_some(), |_, trial| trial.stop = None);
         self.reopen(&resumed.reopened, resumed.at);
     }
 
@@ -34,6 +35,7 @@ impl Sweep {
         if reason.stops_running_trials() {
             let started = |trial: &Trial| !trial.is_deferred();
             self.live.change_each(started, |_, trial| trial.stop = Some(StopReason::Cancelled));
+            self.parked.change_each(|_| true, |_, trial| trial.stop = Some(StopReason::Cancelled));
         }
     }
 
@@ -58,7 +60,13 @@ impl Sweep {
                 trial.not_before = at;
                 self.forget_end(*index);
                 self.history.reopen(*index);
-                self.live.insert(*index, trial);
+                match trial.rung {
+                    None => self.live.insert(*index, trial),
+                    Some(rung) => {
+                        self.parked.insert(*index, trial);
+                        self.history.record_parked(*index, rung);
+                    }
+                }
             }
         }
     }
@@ -72,7 +80,8 @@ impl Sweep {
         let stopped = self.closed.is_some_and(SweepEndReason::stops_running_trials);
         for RestartedTrial { index, .. } in trials {
             let done = self.forget_end(*index);
-            let known = self.live.remove(*index).or_else(|| self.retryable.remove(*index));
+            let known = self.live.remove(*index).or_else(|| self.parked.remove(*index));
+            let known = known.or_else(|| self.retryable.remove(*index));
             let known = known.map(|t| (t.started, t.attempt, t.sequence, t.incarnation));
             let ended = done.map(|d| (d.started, d.attempt, d.sequence, d.incarnation));
             let Some((started, attempt, sequence, incarnation)) = known.or(ended) else { continue };
@@ -107,6 +116,10 @@ impl Sweep {
         self.next = self.next.max(index + 1);
         if let Some(suggestion) = &leased.suggestion {
             self.history.record_suggestion(suggestion);
+        }
+        if let Some(parked) = self.parked.remove(index) {
+            self.live.insert(index, Trial { rung: None, ..parked });
+            self.history.reopen(index);
         }
         let planned = self.trial(index).ok();
         let trial = self.live.get_or_insert_with(index, || Trial::new(leased.at));
@@ -145,7 +158,16 @@ impl Sweep {
     pub(crate) fn on_stop_requested(&mut self, stop: &StopRequested) {
         if let Some(trial) = self.live.get_mut(stop.trial.index) {
             trial.stop = trial.stop.or(Some(stop.reason));
+            trial.rung = stop.rung.or(trial.rung);
         }
+    }
+
+    pub(crate) fn on_trial_parked(&mut self, parked: &TrialParked) {
+        let (index, rung) = (parked.trial.index, parked.rung);
+        let Some(trial) = self.live.remove(index) else { return };
+        let trial = Trial { stop: None, rung: Some(rung), planned: SkipEq::default(), ..trial };
+        self.parked.insert(index, trial);
+        self.history.record_parked(index, rung);
     }
 
     pub(crate) fn on_attempt_ended(&mut self, ended: &AttemptEnded) {
@@ -170,7 +192,8 @@ impl Sweep {
         let index = ended.trial.index;
         // A trial with an invalid configuration ends without a lease.
         self.next = self.next.max(index + 1);
-        let mut trial = self.live.remove(index).unwrap_or_else(|| Trial::new(at));
+        let known = self.live.remove(index).or_else(|| self.parked.remove(index));
+        let mut trial = known.unwrap_or_else(|| Trial::new(at));
         if ended.dropped.is_some() {
             trial.checkpoint = None;
         }
@@ -228,6 +251,7 @@ impl Trial {
             ends: BTreeMap::<AttemptOutcome, u32>::new(),
             error: None,
             stop: None,
+            rung: None,
             planned: SkipEq::default(),
         }
     }

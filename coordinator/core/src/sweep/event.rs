@@ -189,6 +189,20 @@ pub struct StopRequested {
     pub trial: TrialId,
     /// The reason.
     pub reason: StopReason,
+    /// The rung at which it is to be parked, in epochs.
+    #[serde(default)]
+    pub rung: Option<u32>,
+}
+
+/// A trial was parked: it keeps its checkpoint and holds no lease until it is promoted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialParked {
+    /// The trial.
+    pub trial: TrialId,
+    /// The rung, in epochs.
+    pub rung: u32,
+    /// The time of the event.
+    pub at: Timestamp,
 }
 
 /// An attempt ended.

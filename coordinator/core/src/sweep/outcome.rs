@@ -77,6 +77,8 @@ pub enum AttemptOutcome {
     Error,
     /// The worker does not meet a need of the trial. This is no fault of the trial.
     Unfit,
+    /// The pruner paused the trial, which keeps its checkpoint.
+    Paused,
 }
 
 impl AttemptOutcome {
@@ -98,6 +100,7 @@ impl AttemptOutcome {
             Self::OutOfMemory => "out_of_memory",
             Self::Error => "error",
             Self::Unfit => "unfit",
+            Self::Paused => "paused",
         }
     }
 
@@ -113,7 +116,8 @@ impl AttemptOutcome {
             | Self::TimedOut
             | Self::OutOfMemory
             | Self::Error
-            | Self::Unfit => None,
+            | Self::Unfit
+            | Self::Paused => None,
         }
     }
 }
@@ -126,6 +130,8 @@ pub enum StopReason {
     Pruned,
     /// The sweep was cancelled, or reached its limit of failed trials.
     Cancelled,
+    /// The pruner pauses the trial.
+    Parked,
 }
 
 impl StopReason {
@@ -134,6 +140,7 @@ impl StopReason {
         match self {
             Self::Pruned => AttemptOutcome::Pruned,
             Self::Cancelled => AttemptOutcome::Cancelled,
+            Self::Parked => AttemptOutcome::Paused,
         }
     }
 }

@@ -48,6 +48,9 @@ pub struct Sweep {
     /// Trials that run or wait for another attempt.
     #[serde(skip)]
     pub live: ChunkedMap<Trial>,
+    /// Trials that a pruner paused.
+    #[serde(skip)]
+    pub parked: ChunkedMap<Trial>,
     /// Failed and cancelled trials, which can be retried.
     #[serde(skip)]
     pub retryable: ChunkedMap<Trial>,
@@ -102,6 +105,9 @@ pub struct Trial {
     pub error: Option<String>,
     /// The reason for which it must stop, if any.
     pub stop: Option<StopReason>,
+    /// The rung, in epochs, at which the trial is parked or to be parked.
+    #[serde(default)]
+    pub rung: Option<u32>,
     /// The resolved trial. It follows from the definition and the history, so it is not stored.
     #[serde(skip)]
     pub planned: SkipEq<Option<Arc<PlannedTrial>>>,
@@ -180,6 +186,7 @@ impl Sweep {
             next: 0,
             requested: None,
             live: ChunkedMap::default(),
+            parked: ChunkedMap::default(),
             retryable: ChunkedMap::default(),
             done: ChunkedMap::default(),
             outcomes: BTreeMap::new(),
@@ -197,7 +204,8 @@ impl Sweep {
     pub fn last_attempt(&self) -> u32 {
         let live = self.live.values().map(|trial| trial.attempt);
         let done = self.done.values().map(|done| done.attempt);
-        live.chain(done).max().unwrap_or(0).max(self.attempt_floor)
+        let parked = self.parked.values().map(|trial| trial.attempt);
+        live.chain(parked).chain(done).max().unwrap_or(0).max(self.attempt_floor)
     }
 
     /// Returns the name.
@@ -220,9 +228,25 @@ impl Sweep {
         );
     }
 
+    /// Returns trial `index` if it has started and has no final result.
+    pub fn open_trial(&self, index: u64) -> Option<&Trial> {
+        let maps = [&self.live, &self.parked, &self.retryable];
+        maps.into_iter().find_map(|trials| trials.get(&index))
+    }
+
+    /// Returns the parked trials that may resume now, in the order in which they do.
+    pub fn promotable(&self) -> Vec<u64> {
+        match &self.planned.pruner {
+            Some(pruner) if self.closed.is_none() && !self.parked.is_empty() => {
+                pruner.promotable(&self.history)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Returns the newest attempt of trial `index`, if there was any.
     pub(crate) fn newest_attempt(&self, index: u64) -> Option<NewestAttempt> {
-        if let Some(trial) = self.live.get(&index) {
+        if let Some(trial) = self.live.get(&index).or_else(|| self.parked.get(&index)) {
             let (number, sequence, incarnation) =
                 (trial.attempt, trial.sequence, trial.incarnation);
             return Some(NewestAttempt { number, sequence, incarnation });
@@ -247,6 +271,6 @@ impl Sweep {
         let started_all = self.next >= self.planned.plan.trials();
         let closed = self.closed.is_some();
         let left = self.live.values().any(|trial| !(closed && trial.is_deferred()));
-        !left && (started_all || closed)
+        !left && (started_all || closed) && self.promotable().is_empty()
     }
 }

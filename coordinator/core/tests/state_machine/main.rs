@@ -9,6 +9,7 @@
 #[path = "../brewing/mod.rs"]
 mod brewing;
 mod looks;
+mod parking;
 mod resources;
 mod retry;
 mod sketches;
@@ -91,7 +92,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => (worker(), 0..9u32).prop_map(|(worker, revision)| Change(worker, revision)),
         1 => worker().prop_map(LeaveUnfit),
         2 => Just(Delete),
-        2 => (0..3u8).prop_map(Submit),
+        2 => (0..4u8).prop_map(Submit),
         6 => any::<prop::sample::Index>().prop_map(Again),
     ]
 }
@@ -163,7 +164,7 @@ fn happen(world: &mut World, happening: &Happening) {
             let _ = world.send(Command::Client(SweepRequest::Delete { id, sweep }));
         }
         Happening::Submit(which) => {
-            let file = [GRID, WEIGHTED, LIMITED][usize::from(which)];
+            let file = [GRID, WEIGHTED, LIMITED, PROMOTING][usize::from(which)];
             // Refused if a different sweep of this name exists.
             let _ = world.submit(file);
         }
@@ -194,7 +195,9 @@ proptest! {
 
     #[test]
     fn no_trial_is_lost_or_run_twice_whatever_happens(
-        file in prop::sample::select(vec![GRID, WEIGHTED, MODELLED, LIMITED, MIXED]),
+        file in prop::sample::select(vec![
+            GRID, WEIGHTED, MODELLED, LIMITED, MIXED, PROMOTING, STOPPING,
+        ]),
         happenings in prop::collection::vec(happening(), 0..120),
     ) {
         let mut world = World::new(file);

@@ -4,4 +4,3 @@
 mod callers;
 mod looking_back;
 mod outside_program;
-mod pausing;

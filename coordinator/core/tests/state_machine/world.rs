@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rheo_core::history::TrialEnding;
 use rheo_core::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use rheo_core::machine::{
     Assignment, AttemptClaim, AttemptEnd, Caller, Command, CommitManifest, Event, HeldAttempt,
@@ -68,6 +69,25 @@ parameters:
   grind: {values: [10, 20]}
 max_failed_trials: 2
 retry: {error: 0, lost: 0, preempted: 1}
+";
+
+/// A sweep of twelve trials that pause after 1 and 2 epochs until they are among the best half.
+pub(crate) const PROMOTING: &str = "
+name: demo
+parameters:
+  grams: {values: [8, 16, 32, 64, 128, 256]}
+replicates: 2
+retry: {lost: 1, error: 1, backoff: 2}
+early_terminate: {type: asha, eta: 2, mode: promote}
+";
+
+/// The same, but trials stop.
+pub(crate) const STOPPING: &str = "
+name: demo
+parameters:
+  grams: {values: [8, 16, 32, 64, 128, 256]}
+replicates: 2
+early_terminate: {type: asha, eta: 2}
 ";
 
 /// A sweep some of whose trials need a data set or two slots.
@@ -195,6 +215,9 @@ impl World {
                     // U42: not even while the worker is unfit for another trial.
                     let lack = before.workers[worker].unmet_need(&needs(&trial));
                     assert_eq!(lack, None, "an unfit worker was given {attempt}");
+                    if let Some(parked) = before.sweeps[&demo()].parked.get(&index) {
+                        check_promotion(before, index, parked.rung.unwrap());
+                    }
                 }
                 Event::TrialEnded(TrialEnded { outcome: TrialOutcome::Failed, .. }) => {
                     let unfit = |event: &Event| {
@@ -330,6 +353,24 @@ impl World {
         RequestId(Uuid::from_u128(self.requests))
     }
 
+    /// Trains an epoch of the first trial of a worker, and ends the attempt if the coordinator says
+    /// so, or if the trial is complete.
+    pub(crate) fn train_one_epoch(&mut self, worker: WorkerId) {
+        let Some(job) = self.jobs.get(&worker).and_then(|jobs| jobs.first()) else { return };
+        let (attempt, is_last) = (job.attempt.clone(), job.produced + 1 >= EPOCHS);
+        if is_last {
+            return self.finish(worker, 0, 0);
+        }
+        self.commit(worker, 0, 1);
+        if let Some(jobs) = self.jobs.get_mut(&worker) {
+            // A commit puts the trial last.
+            jobs.sort_by_key(|job| job.attempt != attempt);
+        }
+        if self.state.stop_reason(&attempt).is_some() {
+            self.finish(worker, 0, 10);
+        }
+    }
+
     /// Lets a worker without failures finish everything.
     pub(crate) fn run_to_the_end(&mut self) {
         let worker = worker(9);
@@ -342,7 +383,10 @@ impl World {
             self.send(Command::Tick).unwrap();
             while self.acquire(worker, 2) > 0 {
                 while !self.held(worker).is_empty() {
-                    self.finish(worker, 0, 0);
+                    match self.sweep().planned.pruner {
+                        Some(_) => self.train_one_epoch(worker),
+                        None => self.finish(worker, 0, 0),
+                    }
                 }
             }
         }
@@ -357,9 +401,10 @@ impl Job {
         let rows = self.produced.saturating_sub(self.durable.max(first));
         self.durable = self.durable.max(self.produced);
         self.sequence += 1;
+        let index = self.attempt.trial.index;
         let report = |epoch: u64| MetricReport {
             epoch: u32::try_from(epoch).unwrap(),
-            metrics: [(TASTE, 0.5)].into(),
+            metrics: [(TASTE, taste(index, epoch))].into(),
         };
         CommitManifest {
             checkpoint: digest(self),
@@ -382,6 +427,32 @@ impl Job {
         let sequence = self.sequence.max(1);
         AttemptClaim { attempt: self.attempt.clone(), worker, sequence, origin: self.origin }
     }
+}
+
+/// Returns the taste of a trial after an epoch. Some trials are equal, and some overtake others.
+pub(crate) fn taste(trial: u64, epoch: u64) -> f64 {
+    ((trial * 7 + epoch * 3 + 9) % 10) as f64 / 10.0
+}
+
+/// Checks that a parked trial that is leased is among the best half of those that have reached its
+/// rung, or diverged on the way there.
+fn check_promotion(state: &State, index: u64, rung: u32) {
+    let history = &state.sweeps[&demo()].history;
+    let at_rung = |trial: u64| taste(trial, u64::from(rung) - 1);
+    let below = u64::from(rung) / 2;
+    let reached: Vec<u64> = history
+        .trials()
+        .filter(|(_, past)| past.epochs() >= rung)
+        .map(|(other, _)| other)
+        .collect();
+    let diverged = history.trials().filter(|(_, past)| {
+        let is_next = u64::from(past.epochs()) >= below && past.epochs() < rung;
+        past.ending == Some(TrialEnding::Diverged) && is_next
+    });
+    let count = reached.len() + diverged.count();
+    let is_better = |other: &&u64| (-at_rung(**other), **other) < (-at_rung(index), index);
+    let better = reached.iter().filter(is_better).count();
+    assert!(better < count / 2, "trial {index} is number {better} of {count} at {rung}");
 }
 
 pub(crate) fn job(assignment: &Assignment) -> Job {

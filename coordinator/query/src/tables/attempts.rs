@@ -19,7 +19,7 @@ pub(super) const COLUMNS: [Column; 18] = [
         "outcome",
         ColumnType::Str,
         "",
-        "outcome: `completed`, `preempted`, `lost`, `unfit`, ...",
+        "outcome: `completed`, `paused`, `preempted`, `lost`, `unfit`, ...",
     ),
     required("worker", ColumnType::Str, "", "id of the worker process"),
     required("host", ColumnType::Str, "", "name of its machine"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use super::judgement;
 use crate::id::{AttemptId, TrialId};
 use crate::machine::event::Event;
 use crate::metric::Metrics;
@@ -93,6 +94,8 @@ pub(super) fn end_attempt(
             TrialEnd { outcome: TrialOutcome::Failed, end },
             now,
         ));
+    } else if let (Some(StopReason::Parked), Some(rung)) = (trial.stop, trial.rung) {
+        events.push(judgement::parked_event(sweep, index, rung, now));
     }
     events
 }
@@ -166,6 +169,7 @@ fn budget(sweep: &Sweep, outcome: AttemptOutcome) -> Option<u32> {
         | AttemptOutcome::Diverged
         | AttemptOutcome::Pruned
         | AttemptOutcome::Cancelled
+        | AttemptOutcome::Paused
         // An unfit worker says nothing about the trial, and gets no similar one.
         | AttemptOutcome::Unfit => None,
     }
@@ -175,7 +179,13 @@ fn budget(sweep: &Sweep, outcome: AttemptOutcome) -> Option<u32> {
 /// the trial, so there is no pause. Otherwise the pause doubles each time, lest a broken node spend
 /// the budget within a second.
 fn backoff(sweep: &Sweep, outcome: AttemptOutcome, spent: u32) -> Duration {
-    if matches!(outcome, AttemptOutcome::Preempted | AttemptOutcome::Lost | AttemptOutcome::Unfit) {
+    if matches!(
+        outcome,
+        AttemptOutcome::Preempted
+            | AttemptOutcome::Lost
+            | AttemptOutcome::Unfit
+            | AttemptOutcome::Paused
+    ) {
         return Duration::ZERO;
     }
     let first = Duration::try_from_secs_f64(sweep.planned.definition.retry.backoff);

@@ -122,7 +122,7 @@ fn start_over(
     let trials: BTreeSet<u64> = trials.iter().copied().collect();
     let started = trials.into_iter().filter_map(|index| {
         let done = sweep.done.get(&index);
-        let trial = sweep.live.get(&index).or_else(|| sweep.retryable.get(&index));
+        let trial = sweep.open_trial(index);
         let checkpoint = match (trial, done) {
             (None, None) => return None,
             (trial, done) => trial.and_then(|t| t.checkpoint).or(done.and_then(|d| d.checkpoint)),

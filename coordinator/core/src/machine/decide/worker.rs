@@ -76,8 +76,8 @@ pub(super) struct AcquireRequest<'a> {
     pub(super) only: Option<&'a SweepName>,
 }
 
-/// Leases one trial of the sweep submitted first: a trial that waits for another attempt before one
-/// that never started.
+/// Leases one trial of the sweep submitted first: a parked trial that is promoted before one that
+/// waits for another attempt, and that before one that never started.
 pub(super) fn acquire(
     state: &State,
     worker: WorkerId,
@@ -233,7 +233,7 @@ fn lease(
     worker: WorkerId,
     LeaseTerm { at, until }: LeaseTerm,
 ) -> Event {
-    let last = sweep.live.get(&index).map_or(0, |trial| trial.attempt);
+    let last = sweep.newest_attempt(index).map_or(0, |newest| newest.number);
     let number = last.max(sweep.attempt_floor) + 1;
     let attempt = AttemptId::new(TrialId::new(sweep.name().clone(), index), number);
     let suggestion = chosen.recorded();

@@ -91,7 +91,9 @@ fn unleased_trials(sweep: &Sweep, now: Timestamp) -> (u64, Resources) {
     let waiting = sweep.live.iter().find(|(_, trial)| ready(trial)).map(|(index, _)| *index);
     let waits = sweep.live.values().filter(ready).count() as u64;
     let queued = if sweep.is_open() { sweep.planned.plan.trials() - sweep.next } else { 0 };
-    let next = waiting.unwrap_or(sweep.next);
+    let promotable = sweep.promotable();
+    let waits = waits + promotable.len() as u64;
+    let next = promotable.first().copied().or(waiting).unwrap_or(sweep.next);
     if waits + queued == 0 {
         return (0, Resources::default());
     }
