@@ -35,13 +35,10 @@ fn trials_pause_at_rungs_and_resume_from_their_checkpoints() {
     let (completed, pruned) = (count("completed"), count("pruned"));
     assert_eq!(completed + pruned, 9);
     check_epochs(&bench);
-    // Of nine trials, three go on after 1 epoch, one after 3, and none after 9.
-    let beyond = |epochs: u64| {
-        bench.number(&format!(
-            "select count(distinct trial) from attempts where first_epoch >= {epochs}"
-        ))
-    };
-    assert!(beyond(1) <= 4 && completed <= 1, "{} resumed, {completed} completed", beyond(1));
+    // Of nine trials, three go on after 1 epoch, one after 3, and that one to its end.
+    assert_eq!(completed, 1);
+    let resumed = bench.number("select count(distinct trial) from attempts where attempt > 1");
+    assert!((1..=5).contains(&resumed), "{resumed} resumed");
     assert!(bench.number("select count(*) from attempts where outcome = 'paused'") >= 9);
     assert!(bench.number("select max(attempt) from attempts") >= 2, "no trial resumed");
     let failed = "select count(*) from attempts where outcome not in ('paused', 'completed')";

@@ -188,6 +188,11 @@ impl History {
         self.ranks.0.promotable(quota)
     }
 
+    /// Returns the best parked trial of the highest rung.
+    pub(crate) fn best_parked(&self) -> Option<u64> {
+        self.ranks.0.best_parked()
+    }
+
     /// Returns the score at `position`, from 0, among the trials that are compared with `trial`
     /// after `epochs` epochs.
     pub(crate) fn score_at(&self, trial: u64, epochs: u32, position: usize) -> Option<Score> {

@@ -112,6 +112,12 @@ impl EpochRanks {
         promotable
     }
 
+    /// Returns the best parked trial of the highest rung.
+    pub(super) fn best_parked(&self) -> Option<u64> {
+        let (_, parked) = self.parked.last_key_value()?;
+        parked.first().map(|(_, trial)| *trial)
+    }
+
     /// Removes `trial` everywhere.
     pub(super) fn remove(&mut self, trial: u64, known: &TrialHistory) {
         self.unpark(trial, known);

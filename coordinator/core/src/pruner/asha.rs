@@ -8,7 +8,8 @@
 //! In the mode `promote`, it pauses instead, and floor(n_k / eta) counts without a minimum. When a
 //! worker asks for work, the best paused trial of the highest rung resumes that is among the best
 //! floor(n_k / eta) of its rung by then; only if there is none, a new trial begins. So no trial
-//! passes a rung unless it is among the best at that moment.
+//! passes a rung unless it is among the best at that moment. One exception gives every sweep a result:
+//! if nothing else is left to run and no trial has completed, the best of the highest rung resumes.
 //!
 //! Reference: Li et al. 2020, A system for massively parallel hyperparameter tuning, section 3
 //! (arXiv:1810.05934): algorithm 2 is the mode `promote`. With one bracket this is ASHA; with the brackets of

@@ -234,14 +234,19 @@ impl Sweep {
         maps.into_iter().find_map(|trials| trials.get(&index))
     }
 
-    /// Returns the parked trials that may resume now, in the order in which they do.
+    /// Returns the parked trials that may resume now, in the order in which they do. If nothing else
+    /// is left to run and no trial has completed, the best one may, so that the sweep has a result.
     pub fn promotable(&self) -> Vec<u64> {
-        match &self.planned.pruner {
-            Some(pruner) if self.closed.is_none() && !self.parked.is_empty() => {
-                pruner.promotable(&self.history)
-            }
-            _ => Vec::new(),
+        let Some(pruner) = &self.planned.pruner else { return Vec::new() };
+        if self.closed.is_some() || self.parked.is_empty() {
+            return Vec::new();
         }
+        let promotable = pruner.promotable(&self.history);
+        let is_last = self.live.is_empty() && self.next >= self.planned.plan.trials();
+        if promotable.is_empty() && is_last && self.count(TrialOutcome::Completed) == 0 {
+            return self.history.best_parked().into_iter().collect();
+        }
+        promotable
     }
 
     /// Returns the newest attempt of trial `index`, if there was any.

@@ -437,7 +437,12 @@ pub(crate) fn taste(trial: u64, epoch: u64) -> f64 {
 /// Checks that a parked trial that is leased is among the best half of those that have reached its
 /// rung, or diverged on the way there.
 fn check_promotion(state: &State, index: u64, rung: u32) {
-    let history = &state.sweeps[&demo()].history;
+    let sweep = &state.sweeps[&demo()];
+    let is_last = sweep.live.is_empty() && sweep.next == sweep.planned.plan.trials();
+    if is_last && sweep.count(TrialOutcome::Completed) == 0 {
+        return;
+    }
+    let history = &sweep.history;
     let at_rung = |trial: u64| taste(trial, u64::from(rung) - 1);
     let below = u64::from(rung) / 2;
     let reached: Vec<u64> = history
