@@ -5,12 +5,11 @@
 //! l(x) / g(x) has the largest expected improvement: Bergstra J, Bardenet R, Bengio Y, Kégl B (2011),
 //! Algorithms for hyper-parameter optimization, NeurIPS 24. Kernels span all axes, as in Falkner S,
 //! Klein A, Hutter F (2018), BOHB, ICML, PMLR 80:1437-1446; the rules for their number, weights and
-//! forms are those of Watanabe S (2023), arXiv:2304.11127, for Optuna's estimator, the widths a quarter
-//! of its (docs/search.md has the comparison):
+//! widths are those of Watanabe S (2023), arXiv:2304.11127, for Optuna's estimator:
 //!
 //! * the best min(⌈n/10⌉, 25) of n points are good; points that got further come before those that
 //!   were pruned earlier, and diverged ones last;
-//! * a kernel is a product over the axes: a normal density of width n^(-1/(d+4)) / 20, truncated to
+//! * a kernel is a product over the axes: a normal density of width n^(-1/(d+4)) / 5, truncated to
 //!   [0, 1], on an axis with an order, and the share of equal rows on one without; one more kernel is
 //!   the prior;
 //! * the 25 latest points have weight 1, earlier ones less.
@@ -53,13 +52,7 @@ const MAX_OTHERS: usize = 150;
 const MAX_PENDING: usize = 100;
 
 /// The width of a kernel around a single point.
-const WIDTH: f64 = 0.05;
-
-/// The least width of a kernel, times the number of kernels up to [`MAX_WIDTH_COUNT`].
-const LEAST_WIDTH: f64 = 0.25;
-
-/// The largest number of kernels by which the least width falls.
-const MAX_WIDTH_COUNT: f64 = 100.0;
+const WIDTH: f64 = 0.2;
 
 /// The largest number of rows whose probabilities are tabulated; cells of more rows are narrow, and
 /// the density at their middle suffices.
@@ -204,7 +197,7 @@ impl<'s> Mixture<'s> {
         let cumulative = cumulative.collect();
         let dimensions = space.scales().len() as f64;
         let width = WIDTH * (count.max(1) as f64).powf(-1.0 / (dimensions + 4.0));
-        let width = width.max(LEAST_WIDTH / (count as f64 + 2.0).min(MAX_WIDTH_COUNT));
+        let width = width.max(1.0 / (count as f64 + 2.0).min(100.0));
         let axes =
             (0..space.scales().len()).map(|axis| KernelAxis::new(space, axis, &centres, width));
         let axes = axes.collect();
