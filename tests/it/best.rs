@@ -67,7 +67,7 @@ fn the_best_point_runs_again_from_the_file_that_is_written() {
     wait_for("the coordinator", || bench.url());
     assert_eq!(bench.run(&new).expect(0).out, text);
     assert_eq!(best(&bench, &["kinds"]), json);
-    serve.end();
+    serve.kill();
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod asha;
 mod bands;
 mod brackets;
+mod comparison;
 mod patience;
 mod percentile;
 pub(crate) mod rungs;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use brackets::Brackets;
+pub use comparison::Comparison;
 
 use crate::definition::{EarlyTermination, SweepDefinition};
 use crate::history::History;
@@ -56,46 +58,6 @@ pub enum Verdict {
     },
 }
 
-/// The epochs after which trials are compared with each other.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub enum Comparison {
-    /// Trials are not compared.
-    #[default]
-    None,
-    /// All trials after each epoch, from a number of epochs on.
-    Each {
-        /// The number of epochs after which comparing begins.
-        after: u32,
-    },
-    /// The trials of each bracket at its rungs.
-    Rungs(Brackets),
-}
-
-impl Comparison {
-    /// Returns the bracket of `trial`.
-    pub(crate) fn bracket(&self, trial: u64) -> usize {
-        match self {
-            Self::Rungs(brackets) => brackets.of_trial(trial),
-            Self::None | Self::Each { .. } => 0,
-        }
-    }
-
-    /// Returns the numbers of epochs after `after` up to `to` at which `trial` is compared.
-    pub(crate) fn between(&self, trial: u64, after: u32, to: u32) -> Vec<u32> {
-        match self {
-            Self::None => Vec::new(),
-            Self::Each { after: warmup } => (after.max(*warmup).saturating_add(1)..=to).collect(),
-            Self::Rungs(brackets) => rungs::between(brackets.ladder(trial), after, to).to_vec(),
-        }
-    }
-
-    /// Returns the first rung after `after` epochs; none for a rule without rungs.
-    pub(crate) fn next_rung(&self, trial: u64, after: u32) -> Option<u32> {
-        let Self::Rungs(brackets) = self else { return None };
-        brackets.ladder(trial).iter().copied().find(|rung| *rung > after)
-    }
-}
-
 /// The epochs after which a trial must commit, besides its usual commits. Epochs count from 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum CommitEpochs {
@@ -129,7 +91,7 @@ impl CommitEpochs {
 pub(crate) fn of(definition: &SweepDefinition) -> Option<Arc<dyn Pruner>> {
     let rule = definition.early_terminate.as_ref()?;
     let goal = definition.objective.goal;
-    let brackets = || Brackets::of(rule, definition.seeds.len() as u64);
+    let brackets = || rule.brackets(definition.seeds.len() as u64);
     Some(match *rule {
         EarlyTermination::Asha { eta, mode, .. }
         | EarlyTermination::Hyperband { eta, mode, .. } => {

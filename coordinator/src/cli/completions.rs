@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(zsh.matches("local -a rheo_words=").count(), 1);
         assert!(zsh.matches(":_rheo_names").count() >= 15 && !zsh.contains("_users"));
         let fish = script(Shell::Fish);
-        assert_eq!(fish.matches("(__rheo_names)").count(), 7, "options and the hook");
+        assert_eq!(fish.matches("(__rheo_names)").count(), 8, "options and the hook");
         assert!(!fish.contains("__fish_complete_users"));
     }
 }

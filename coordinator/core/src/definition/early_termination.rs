@@ -78,6 +78,17 @@ pub enum HalvingMode {
 }
 
 impl EarlyTermination {
+    /// Returns the brackets of the rule, with `seeds` trials at each point; a rule without brackets
+    /// has one.
+    pub(crate) fn brackets(&self, seeds: u64) -> Brackets {
+        match *self {
+            Self::Hyperband { min_epochs, max_epochs, eta, .. } => {
+                Brackets::hyperband(min_epochs, max_epochs, eta, seeds)
+            }
+            _ => Brackets::single(self.ladders().concat(), seeds),
+        }
+    }
+
     /// Returns the rungs of each bracket, in epochs; empty for rules that judge every epoch.
     pub fn ladders(&self) -> Vec<Vec<u32>> {
         match *self {
@@ -118,7 +129,7 @@ impl EarlyTermination {
                 mode.description(),
             )],
             Self::Hyperband { eta, mode, .. } => {
-                let brackets = Brackets::of(self, 1);
+                let brackets = self.brackets(1);
                 let shares = brackets.shares();
                 let lines = brackets.ladders().iter().zip(shares).enumerate();
                 let line = |(number, (ladder, share)): (usize, (&Vec<u32>, f64))| {

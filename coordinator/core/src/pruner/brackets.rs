@@ -4,7 +4,6 @@
 //! same bracket, and a replay assigns the same ones.
 
 use super::rungs;
-use crate::definition::EarlyTermination;
 
 /// The rungs of each bracket, and the assignment of points to brackets.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,16 +23,6 @@ impl Brackets {
     /// Creates a single bracket.
     pub fn single(ladder: Vec<u32>, seeds: u64) -> Self {
         Self { ladders: vec![ladder], cycle: vec![0], seeds: seeds.max(1) }
-    }
-
-    /// Creates the brackets of a rule; a rule without brackets has one.
-    pub fn of(rule: &EarlyTermination, seeds: u64) -> Self {
-        match *rule {
-            EarlyTermination::Hyperband { min_epochs, max_epochs, eta, .. } => {
-                Self::hyperband(min_epochs, max_epochs, eta, seeds)
-            }
-            _ => Self::single(rule.ladders().concat(), seeds),
-        }
     }
 
     /// Creates the brackets of Hyperband: bracket b of 0 to B begins at `first * eta^b`, where

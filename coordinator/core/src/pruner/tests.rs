@@ -1,3 +1,5 @@
+//! Tests of the pruners.
+
 use proptest::prelude::*;
 
 use super::*;

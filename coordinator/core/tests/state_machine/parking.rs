@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use rheo_core::machine::{Command, Event, SweepRequest, TrialStatus, TrialView, WorkOutlook};
+use rheo_core::history::TrialEnding;
+use rheo_core::machine::{
+    Command, Event, State, SweepRequest, TrialStatus, TrialView, WorkOutlook,
+};
 use rheo_core::sweep::{AttemptEnded, AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
 
 use crate::world::*;
@@ -155,4 +158,30 @@ fn no_worker_idles_while_a_trial_is_queued_or_promotable() {
     let all = trials * EPOCHS;
     let trained: u64 = world.rows.values().sum();
     assert!(trained * 10 < all * 7, "{trained} of {all} epochs");
+}
+
+/// Checks that a parked trial that is leased is among the best half of those that have reached its
+/// rung, or diverged on the way there.
+pub(crate) fn check_promotion(state: &State, index: u64, rung: u32) {
+    let sweep = &state.sweeps[&demo()];
+    let is_last = sweep.live.is_empty() && sweep.next == sweep.planned.plan.trials();
+    if is_last && sweep.count(TrialOutcome::Completed) == 0 {
+        return;
+    }
+    let history = &sweep.history;
+    let at_rung = |trial: u64| taste(trial, u64::from(rung) - 1);
+    let below = u64::from(rung) / 2;
+    let reached: Vec<u64> = history
+        .trials()
+        .filter(|(_, past)| past.epochs() >= rung)
+        .map(|(other, _)| other)
+        .collect();
+    let diverged = history.trials().filter(|(_, past)| {
+        let is_next = u64::from(past.epochs()) >= below && past.epochs() < rung;
+        past.ending == Some(TrialEnding::Diverged) && is_next
+    });
+    let count = reached.len() + diverged.count();
+    let is_better = |other: &&u64| (-at_rung(**other), **other) < (-at_rung(index), index);
+    let better = reached.iter().filter(is_better).count();
+    assert!(better < count / 2, "trial {index} is number {better} of {count} at {rung}");
 }

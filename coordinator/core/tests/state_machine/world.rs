@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rheo_core::history::TrialEnding;
 use rheo_core::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use rheo_core::machine::{
     Assignment, AttemptClaim, AttemptEnd, Caller, Command, CommitManifest, Event, HeldAttempt,
@@ -216,7 +215,7 @@ impl World {
                     let lack = before.workers[worker].unmet_need(&needs(&trial));
                     assert_eq!(lack, None, "an unfit worker was given {attempt}");
                     if let Some(parked) = before.sweeps[&demo()].parked.get(&index) {
-                        check_promotion(before, index, parked.rung.unwrap());
+                        crate::parking::check_promotion(before, index, parked.rung.unwrap());
                     }
                 }
                 Event::TrialEnded(TrialEnded { outcome: TrialOutcome::Failed, .. }) => {
@@ -432,32 +431,6 @@ impl Job {
 /// Returns the taste of a trial after an epoch. Some trials are equal, and some overtake others.
 pub(crate) fn taste(trial: u64, epoch: u64) -> f64 {
     ((trial * 7 + epoch * 3 + 9) % 10) as f64 / 10.0
-}
-
-/// Checks that a parked trial that is leased is among the best half of those that have reached its
-/// rung, or diverged on the way there.
-fn check_promotion(state: &State, index: u64, rung: u32) {
-    let sweep = &state.sweeps[&demo()];
-    let is_last = sweep.live.is_empty() && sweep.next == sweep.planned.plan.trials();
-    if is_last && sweep.count(TrialOutcome::Completed) == 0 {
-        return;
-    }
-    let history = &sweep.history;
-    let at_rung = |trial: u64| taste(trial, u64::from(rung) - 1);
-    let below = u64::from(rung) / 2;
-    let reached: Vec<u64> = history
-        .trials()
-        .filter(|(_, past)| past.epochs() >= rung)
-        .map(|(other, _)| other)
-        .collect();
-    let diverged = history.trials().filter(|(_, past)| {
-        let is_next = u64::from(past.epochs()) >= below && past.epochs() < rung;
-        past.ending == Some(TrialEnding::Diverged) && is_next
-    });
-    let count = reached.len() + diverged.count();
-    let is_better = |other: &&u64| (-at_rung(**other), **other) < (-at_rung(index), index);
-    let better = reached.iter().filter(is_better).count();
-    assert!(better < count / 2, "trial {index} is number {better} of {count} at {rung}");
 }
 
 pub(crate) fn job(assignment: &Assignment) -> Job {

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::judgement;
 use crate::id::{AttemptId, TrialId};
 use crate::machine::event::Event;
 use crate::metric::Metrics;
 use crate::needs::Need;
 use crate::sweep::{
-    AttemptEnded, AttemptOutcome, StopReason, Sweep, Trial, TrialEnded, TrialOutcome,
+    AttemptEnded, AttemptOutcome, StopReason, Sweep, Trial, TrialEnded, TrialOutcome, TrialParked,
 };
 use crate::terms::CheckpointRetention;
 use crate::time::Timestamp;
@@ -95,9 +94,15 @@ pub(super) fn end_attempt(
             now,
         ));
     } else if let (Some(StopReason::Parked), Some(rung)) = (trial.stop, trial.rung) {
-        events.push(judgement::parked_event(sweep, index, rung, now));
+        events.push(parked_event(sweep, index, rung, now));
     }
     events
+}
+
+/// Returns the event that parks trial `index`, which has no lease.
+pub(super) fn parked_event(sweep: &Sweep, index: u64, rung: u32, at: Timestamp) -> Event {
+    let trial = TrialId::new(sweep.name().clone(), index);
+    Event::TrialParked(TrialParked { trial, rung, at })
 }
 
 /// Returns the end of a trial that has no lease, as cancelled or pruned.

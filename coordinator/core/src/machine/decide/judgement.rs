@@ -5,7 +5,7 @@ use crate::history::TrialHistory;
 use crate::id::TrialId;
 use crate::machine::event::Event;
 use crate::pruner::Verdict;
-use crate::sweep::{StopReason, StopRequested, Sweep, Trial, TrialOutcome, TrialParked};
+use crate::sweep::{StopReason, StopRequested, Sweep, Trial, TrialOutcome};
 use crate::time::Timestamp;
 
 /// Returns the event that follows from the verdict on trial `index`, which has just committed. A
@@ -23,19 +23,13 @@ pub(super) fn judge(sweep: &Sweep, index: u64, now: Timestamp) -> Option<Event> 
         (Verdict::Park { rung }, Some(_)) => {
             Some(stop_event(sweep, index, StopReason::Parked, Some(rung)))
         }
-        (Verdict::Park { rung }, None) => Some(parked_event(sweep, index, rung, now)),
+        (Verdict::Park { rung }, None) => Some(attempt_end::parked_event(sweep, index, rung, now)),
     }
 }
 
 /// Returns the ends of all parked trials of a sweep in which nothing else is left to run.
 pub(super) fn prune_parked(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
     sweep.parked.iter().map(|(index, trial)| pruned(sweep, *index, trial, now)).collect()
-}
-
-/// Returns the event that parks trial `index`, which has no lease.
-pub(super) fn parked_event(sweep: &Sweep, index: u64, rung: u32, at: Timestamp) -> Event {
-    let trial = TrialId::new(sweep.name().clone(), index);
-    Event::TrialParked(TrialParked { trial, rung, at })
 }
 
 fn stop_event(sweep: &Sweep, index: u64, reason: StopReason, rung: Option<u32>) -> Event {
