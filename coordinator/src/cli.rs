@@ -21,6 +21,7 @@ mod failure;
 mod format;
 mod help;
 mod hint;
+mod importance;
 mod launch;
 mod logs;
 mod man;
@@ -155,6 +156,8 @@ enum Command {
     Launch(launch::LaunchCommand),
     /// Run SQL over everything that is committed.
     Query(query::Args),
+    /// Show on which parameters of a sweep its best points depend.
+    Importance(importance::Args),
     /// Check that the journal, the results and the checkpoints are whole, and repair them.
     Verify(verify::Args),
     /// Analyse the network of a trial, beside what its sweep analyses.
@@ -290,6 +293,7 @@ impl Cli {
             Command::Stop => stop::run(&global).await,
             Command::Launch(command) => launch::run(&global, command).await,
             Command::Query(args) => query::run(&global, &args).await,
+            Command::Importance(args) => importance::run(&global, &args).await,
             Command::Verify(args) => verify::run(&global, &args).await,
             Command::Analyze(args) => analyze::run(&global, &args).await,
             Command::Checkpoint(command) => checkpoint::run(&global, &command).await,

@@ -55,6 +55,7 @@ fn the_commands_explain_themselves() {
         "du",
         "stop",
         "query",
+        "importance",
         "verify",
         "analyze",
         "checkpoint",

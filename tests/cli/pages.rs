@@ -212,6 +212,7 @@ fn the_examples_of_help_texts_run() {
         "watch",
         "wait",
         "query",
+        "importance",
         "verify",
         "analyze",
         "checkpoint export",

@@ -15,6 +15,8 @@
 //! `{"error": "..."}` and changes nothing. Everything is decided by `rheo-core`, as in the
 //! coordinator.
 
+#[cfg(test)]
+mod importance;
 mod request;
 mod search;
 mod workload;

@@ -11,6 +11,7 @@ pub mod excerpt;
 pub mod fleet;
 pub mod history;
 pub mod id;
+pub mod importance;
 pub mod log;
 pub mod machine;
 pub mod metric;

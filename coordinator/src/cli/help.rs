@@ -15,7 +15,7 @@ const GLOBAL: [&str; 4] = ["server", "state", "output", "version"];
 const MORE: &str = "Options of every command (--state, --server, --output): `rheo --help`";
 
 /// Examples of commands, by the words of the command. The tests run each of them.
-const EXAMPLES: [(&str, &str); 33] = [
+const EXAMPLES: [(&str, &str); 34] = [
     ("run", "rheo run sweep.yaml --workers 2"),
     ("preview", "rheo preview sweep.yaml --trials 3"),
     ("serve", "rheo serve --listen 127.0.0.1:7070"),
@@ -43,6 +43,7 @@ const EXAMPLES: [(&str, &str); 33] = [
     ("launch drain", "rheo launch drain local"),
     ("launch stop", "rheo launch stop local"),
     ("query", "rheo query \"select trial, status from trials\" --file trials.csv"),
+    ("importance", "rheo importance demo --metric validation.loss"),
     ("verify", "rheo verify"),
     ("analyze", "rheo analyze demo/0 --only eigenvalues --directory analyses"),
     ("checkpoint export", "rheo checkpoint export demo/0 --file weights.safetensors"),
