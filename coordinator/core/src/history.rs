@@ -85,6 +85,10 @@ pub struct TrialHistory {
     /// The rung at which the trial is parked, in epochs. Its ending is then that of a pruned trial.
     #[serde(default)]
     pub parked: Option<u32>,
+    /// The number of epochs at which a pruner stopped or parked the trial. It may have more, because
+    /// a commit can hold several; in those it is compared with no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_until: Option<u32>,
 }
 
 impl TrialHistory {
@@ -93,6 +97,11 @@ impl TrialHistory {
         let finite = self.reports.last().map(|(epoch, _)| *epoch);
         let last = finite.max(self.not_finite.last().copied());
         last.map_or(0, |last| last.saturating_add(1))
+    }
+
+    /// Returns the number of epochs in which the trial is compared with others.
+    pub(crate) fn compared_epochs(&self) -> u32 {
+        self.compared_until.map_or(self.epochs(), |until| until.min(self.epochs()))
     }
 
     /// Returns the score of the first value that was reported after `epochs` epochs or later; the
@@ -279,10 +288,10 @@ impl History {
     pub fn record_report(&mut self, trial: u64, epoch: u32, value: f64) {
         self.version += 1;
         let past = self.trials.get_or_insert_with(trial, TrialHistory::default);
-        let before = past.epochs();
-        if epoch < before {
+        if epoch < past.epochs() {
             return;
         }
+        let before = past.compared_epochs();
         if value.is_finite() {
             past.reports.push((epoch, value));
         } else {
@@ -300,12 +309,21 @@ impl History {
         }
     }
 
+    /// Records that a pruner stopped or parked `trial` at a number of epochs. It is compared with no
+    /// other beyond them, so that a trial that lost does not make others lose.
+    pub(crate) fn record_stop(&mut self, trial: u64, epochs: u32) {
+        self.version += 1;
+        let past = self.trials.get_or_insert_with(trial, TrialHistory::default);
+        self.ranks.0.compare_until(trial, past, Some(epochs));
+    }
+
     /// Records that `trial` is parked at a rung, a number of epochs. Further rungs that it has
     /// crossed are judged when it has resumed.
     pub(crate) fn record_parked(&mut self, trial: u64, rung: u32) {
         self.version += 1;
         let past = self.trials.get_or_insert_with(trial, TrialHistory::default);
         past.judged = (past.judged.0.min(rung), rung);
+        self.ranks.0.compare_until(trial, past, Some(rung));
         (past.ending, past.parked) = (Some(TrialEnding::Pruned), Some(rung));
         self.ranks.0.park(trial, past);
         self.update_point(self.point_of(trial));
@@ -340,6 +358,7 @@ impl History {
         if let Some(past) = self.trials.get_mut(trial) {
             self.ranks.0.unpark(trial, past);
             (past.ending, past.parked) = (None, None);
+            self.ranks.0.compare_until(trial, past, None);
             self.update_point(self.point_of(trial));
         }
     }

@@ -50,7 +50,10 @@ pub enum Verdict {
     /// The trial continues.
     Continue,
     /// The trial ends.
-    Stop,
+    Stop {
+        /// The number of epochs at which it is stopped.
+        epochs: u32,
+    },
     /// The trial pauses until it is promoted.
     Park {
         /// The rung at which it waits, in epochs.

@@ -64,16 +64,35 @@ impl EpochRanks {
         Self::new(self.comparison.clone(), self.goal, trials)
     }
 
-    /// Adds `trial` at the numbers of epochs that it has reached beyond `before`.
+    /// Adds `trial` at the numbers of epochs beyond `before` in which it is compared.
     pub(super) fn add(&mut self, trial: u64, known: &TrialHistory, before: u32) {
-        for epochs in self.comparison.between(trial, before, known.epochs()) {
+        for epochs in self.comparison.between(trial, before, known.compared_epochs()) {
             let score = known.score_after(epochs, self.goal);
             self.insert(trial, epochs, score);
         }
     }
 
+    /// Sets the number of epochs until which `trial` is compared; none: in all that it has.
+    pub(super) fn compare_until(
+        &mut self,
+        trial: u64,
+        known: &mut TrialHistory,
+        until: Option<u32>,
+    ) {
+        let before = known.compared_epochs();
+        known.compared_until = until;
+        let bracket = self.comparison.bracket(trial);
+        for epochs in self.comparison.between(trial, known.compared_epochs(), before) {
+            self.withdraw(trial, bracket, epochs);
+        }
+        self.add(trial, known, before);
+    }
+
     /// Adds a diverged trial as the worst at the rung that it did not reach.
     pub(super) fn add_diverged(&mut self, trial: u64, known: &TrialHistory) {
+        if known.compared_until.is_some() {
+            return;
+        }
         if let Some(rung) = self.comparison.next_rung(trial, known.epochs()) {
             self.insert(trial, rung, Score::WORST);
         }
@@ -122,15 +141,10 @@ impl EpochRanks {
     pub(super) fn remove(&mut self, trial: u64, known: &TrialHistory) {
         self.unpark(trial, known);
         let bracket = self.comparison.bracket(trial);
-        let reached = self.comparison.between(trial, 0, known.epochs());
+        let reached = self.comparison.between(trial, 0, known.compared_epochs());
         let diverged = self.comparison.next_rung(trial, known.epochs());
         for epochs in reached.into_iter().chain(diverged) {
-            if let Some(ranks) = self.ranks.get_mut(&(bracket, epochs)) {
-                ranks.retain(|(_, other)| *other != trial);
-                if ranks.is_empty() {
-                    self.ranks.remove(&(bracket, epochs));
-                }
-            }
+            self.withdraw(trial, bracket, epochs);
         }
     }
 
@@ -155,6 +169,15 @@ impl EpochRanks {
     pub(super) fn score_at(&self, trial: u64, epochs: u32, position: usize) -> Option<Score> {
         let ranks = self.ranks.get(&(self.comparison.bracket(trial), epochs))?;
         ranks.get(position).map(|(score, _)| *score)
+    }
+
+    fn withdraw(&mut self, trial: u64, bracket: usize, epochs: u32) {
+        if let Some(ranks) = self.ranks.get_mut(&(bracket, epochs)) {
+            ranks.retain(|(_, other)| *other != trial);
+            if ranks.is_empty() {
+                self.ranks.remove(&(bracket, epochs));
+            }
+        }
     }
 
     fn insert(&mut self, trial: u64, epochs: u32, score: Score) {

@@ -117,7 +117,7 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
     let mut follow = Vec::new();
     for sweep in names.iter().filter_map(|name| state.sweeps.get(*name)) {
         let own = events.iter().filter(|event| event.sweep() == Some(sweep.name()));
-        let caused = own.filter_map(|event| consequence(sweep, event, now));
+        let caused = own.flat_map(|event| consequence(sweep, event, now));
         let caused: Vec<Event> = caused.collect();
         if caused.is_empty() {
             follow.extend(cancel_waiting(sweep, now));
@@ -131,22 +131,21 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
     follow
 }
 
-/// Returns the event that prunes a trial after a report, or closes a sweep that has reached a
-/// limit.
-fn consequence(sweep: &Sweep, event: &Event, now: Timestamp) -> Option<Event> {
+/// Returns the events that stop, park or prune a trial after a report, or the one that closes a sweep
+/// that has reached a limit.
+fn consequence(sweep: &Sweep, event: &Event, now: Timestamp) -> Vec<Event> {
     match event {
         Event::TrialCommitted(TrialCommitted { attempt, .. }) => {
             judgement::judge(sweep, attempt.trial.index, now)
         }
         Event::TrialEnded(_) if sweep.closed.is_none() => {
-            let reason = limit_reached(sweep, event)?;
-            Some(Event::SweepClosed(SweepClosed {
-                sweep: sweep.name().clone(),
-                reason,
-                request: None,
-            }))
+            let sweep_name = sweep.name().clone();
+            let closed = limit_reached(sweep, event).map(|reason| {
+                Event::SweepClosed(SweepClosed { sweep: sweep_name, reason, request: None })
+            });
+            closed.into_iter().collect()
         }
-        _ => None,
+        _ => Vec::new(),
     }
 }
 

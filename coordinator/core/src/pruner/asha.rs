@@ -3,7 +3,8 @@
 //! Rungs are at r_k = `min_epochs` * eta^k epochs. A trial that reaches rung k is compared, once,
 //! with the n_k trials of its bracket that have reached the rung so far, by their values at the
 //! epoch of the rung. It continues if fewer than max(1, floor(n_k / eta)) of them are better; ties
-//! go to the trial with the lower number. A trial that does not continue ends.
+//! go to the trial with the lower number. A trial that does not continue ends, and counts at no
+//! higher rung, also if its commit holds the epochs of one. So the first trial at a rung continues.
 //!
 //! In the mode `promote`, it pauses instead, and floor(n_k / eta) counts without a minimum. When a
 //! worker asks for work, the best paused trial of the highest rung resumes that is among the best
@@ -45,7 +46,9 @@ impl Pruner for Asha {
         for EpochStanding { epochs: rung, reached, rank, .. } in history.crossed(trial) {
             let quota = quota(reached, self.eta);
             match self.mode {
-                HalvingMode::Stop if rank >= quota.max(1) => return Verdict::Stop,
+                HalvingMode::Stop if rank >= quota.max(1) => {
+                    return Verdict::Stop { epochs: rung };
+                }
                 HalvingMode::Promote if rank >= quota => return Verdict::Park { rung },
                 HalvingMode::Stop | HalvingMode::Promote => {}
             }

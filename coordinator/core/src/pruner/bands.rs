@@ -33,7 +33,7 @@ impl Pruner for Bands {
             let quota = quota(standing.reached, self.eta);
             let most = if self.strict { quota.max(1) } else { quota + 1 };
             if standing.better >= most {
-                return Verdict::Stop;
+                return Verdict::Stop { epochs: standing.epochs };
             }
         }
         Verdict::Continue

@@ -53,7 +53,7 @@ impl Pruner for Patience {
             }
             let since = reference.map_or(epoch + 1, |(at, _)| epoch - at);
             if epoch >= judged && epoch >= self.warmup_epochs && since >= self.idle_epochs {
-                return Verdict::Stop;
+                return Verdict::Stop { epochs: epoch + 1 };
             }
         }
         Verdict::Continue

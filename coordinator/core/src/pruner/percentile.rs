@@ -44,7 +44,7 @@ impl Pruner for Percentile {
             let threshold = history.score_at(trial, standing.epochs, self.last_passing(values));
             let best = history.best_score(trial, standing.epochs);
             if threshold.zip(best).is_some_and(|(threshold, best)| best > threshold) {
-                return Verdict::Stop;
+                return Verdict::Stop { epochs: standing.epochs };
             }
         }
         Verdict::Continue

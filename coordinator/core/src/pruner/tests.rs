@@ -44,7 +44,7 @@ impl Judge {
         Self { pruner, history }
     }
 
-    /// Commits the next values of a trial and judges it.
+    /// Commits the next values of a trial, judges it, and stops it if that is the verdict.
     fn commit(&mut self, trial: u64, values: &[f64]) -> Verdict {
         let first = self.history.trial(trial).map_or(0, TrialHistory::epochs);
         for (epoch, value) in (first..).zip(values) {
@@ -52,7 +52,20 @@ impl Judge {
         }
         self.history.record_judgement(trial);
         assert!(self.history.is_ranked());
-        self.pruner.judge(&self.history, trial)
+        let verdict = self.pruner.judge(&self.history, trial);
+        if let Verdict::Stop { epochs } = verdict {
+            self.history.record_stop(trial, epochs);
+            assert!(self.history.is_ranked());
+        }
+        verdict
+    }
+
+    /// Commits like [`Judge::commit`], and returns the number of epochs at which the trial stops.
+    fn stop(&mut self, trial: u64, values: &[f64]) -> Option<u32> {
+        match self.commit(trial, values) {
+            Verdict::Stop { epochs } => Some(epochs),
+            _ => None,
+        }
     }
 }
 
@@ -61,18 +74,17 @@ const ASHA: EarlyTermination =
 
 #[test]
 fn asha_lets_the_best_of_those_that_reached_a_rung_pass() {
-    use Verdict::{Continue, Stop};
     let mut judge = Judge::new(ASHA, Goal::Maximize);
-    let mut verdicts = Vec::new();
+    let mut stops = Vec::new();
     for (trial, value) in (0..).zip([0.5, 0.4, 0.6, 0.55, 0.7, 0.1]) {
-        verdicts.push(judge.commit(trial, &[value]));
+        stops.push(judge.stop(trial, &[value]));
     }
     // The first of all continues; after that, the best half, rounded down, and at least one.
-    assert_eq!(verdicts, [Continue, Stop, Continue, Continue, Continue, Stop]);
+    assert_eq!(stops, [None, Some(1), None, None, None, Some(1)]);
     // Between rungs, nothing is judged, however bad.
-    assert_eq!(judge.commit(0, &[0.9]), Continue, "the first at the second rung");
-    assert_eq!(judge.commit(2, &[0.1]), Stop, "the second at the second rung");
-    assert_eq!(judge.commit(0, &[0.0]), Continue, "no rung at 3 epochs");
+    assert_eq!(judge.stop(0, &[0.9]), None, "the first at the second rung");
+    assert_eq!(judge.stop(2, &[0.1]), Some(2), "the second at the second rung");
+    assert_eq!(judge.stop(0, &[0.0]), None, "no rung at 3 epochs");
 }
 
 #[test]
@@ -80,9 +92,26 @@ fn a_rung_between_two_commits_is_judged_once_by_its_own_value() {
     let mut judge = Judge::new(ASHA, Goal::Minimize);
     assert_eq!(judge.commit(0, &[0.3]), Verdict::Continue);
     // Worse after 1 epoch, best after 3.
-    assert_eq!(judge.commit(1, &[0.4, 0.2, 0.1]), Verdict::Stop);
+    assert_eq!(judge.stop(1, &[0.4, 0.2, 0.1]), Some(1));
     assert_eq!(judge.commit(1, &[]), Verdict::Continue, "judged already");
-    assert_eq!(judge.commit(2, &[0.2, 0.9, 0.9]), Verdict::Stop, "by the rung at 2 epochs");
+    assert_eq!(judge.commit(0, &[0.3]), Verdict::Continue, "the first at the second rung");
+    assert_eq!(judge.stop(2, &[0.2, 0.9, 0.9]), Some(2), "by the rung at 2 epochs");
+}
+
+#[test]
+fn epochs_after_a_stop_count_for_no_comparison() {
+    let mut judge = Judge::new(ASHA, Goal::Minimize);
+    assert_eq!(judge.stop(0, &[0.1]), None);
+    // The best after 2 and 4 epochs, but it should have ended after the first.
+    assert_eq!(judge.stop(1, &[0.2, 0.0, 0.0, 0.0]), Some(1));
+    assert_eq!(judge.stop(0, &[0.1, 0.1, 0.1]), None, "the first at the rungs 2 and 4");
+    // What it commits before it learns of its end counts no more either.
+    judge.history.record_report(1, 4, 0.0);
+    assert!(judge.history.is_ranked());
+    // A stop that is taken back.
+    judge.history.reopen(1);
+    assert!(judge.history.is_ranked());
+    assert_eq!(judge.stop(2, &[0.05, 0.1]), Some(2), "the third of three");
 }
 
 #[test]
@@ -90,7 +119,7 @@ fn values_that_are_not_finite_and_diverged_trials_are_the_worst() {
     for goal in [Goal::Minimize, Goal::Maximize] {
         let mut judge = Judge::new(ASHA, goal);
         assert_eq!(judge.commit(0, &[f64::NAN]), Verdict::Continue, "nothing to compare with");
-        assert_eq!(judge.commit(1, &[f64::INFINITY]), Verdict::Stop);
+        assert_eq!(judge.stop(1, &[f64::INFINITY]), Some(1));
         assert_eq!(judge.commit(2, &[0.5]), Verdict::Continue);
         // A trial that diverges before the rung counts as the worst there.
         judge.history.record_end(3, TrialEnding::Diverged, None);
@@ -115,7 +144,7 @@ fn the_rule_of_wandb_keeps_ties_and_one_more_unless_it_is_strict() {
         let values = [0.1, 0.2, 0.2, 0.2, 0.3, 0.4];
         let stops: Vec<u64> = (0..)
             .zip(values)
-            .filter(|(trial, value)| judge.commit(*trial, &[*value]) == Verdict::Stop)
+            .filter(|(trial, value)| judge.stop(*trial, &[*value]).is_some())
             .map(|(trial, _)| trial)
             .collect();
         assert_eq!(stops, stopped, "strict: {strict}");
@@ -130,14 +159,14 @@ fn the_median_rule_waits_for_trials_and_forgives_a_dip() {
     assert_eq!(judge.commit(1, &[0.1, 0.1]), Verdict::Continue, "two trials are too few");
     assert_eq!(judge.commit(2, &[0.4]), Verdict::Continue, "in the warm-up");
     assert_eq!(judge.commit(2, &[0.05]), Verdict::Continue, "0.4 is better than the median 0.1");
-    assert_eq!(judge.commit(3, &[0.05, 0.05]), Verdict::Stop, "0.05 is not");
+    assert_eq!(judge.stop(3, &[0.05, 0.05]), Some(2), "0.05 is not");
     let mut judge = Judge::new(
         EarlyTermination::Percentile { percentile: 50.0, warmup_epochs: 0, min_trials: 1 },
         Goal::Maximize,
     );
     assert_eq!(judge.commit(0, &[0.5, 0.5]), Verdict::Continue);
     assert_eq!(judge.commit(1, &[0.7, 0.2]), Verdict::Continue, "its best value counts");
-    assert_eq!(judge.commit(2, &[0.4]), Verdict::Stop);
+    assert_eq!(judge.stop(2, &[0.4]), Some(1));
 }
 
 #[test]
@@ -150,13 +179,13 @@ fn patience_ends_with_the_last_epoch_without_an_improvement() {
     let mut judge = Judge::new(rule(2, 0.1, 0), Goal::Minimize);
     assert_eq!(judge.commit(0, &[1.0, 0.95, 0.89]), Verdict::Continue);
     assert_eq!(judge.commit(0, &[0.85]), Verdict::Continue, "one epoch");
-    assert_eq!(judge.commit(0, &[0.80]), Verdict::Stop, "no improvement by more than 0.1");
+    assert_eq!(judge.stop(0, &[0.80]), Some(5), "no improvement by more than 0.1");
     let mut judge = Judge::new(rule(1, 0.0, 4), Goal::Maximize);
     assert_eq!(judge.commit(0, &[0.5, 0.4, 0.3]), Verdict::Continue, "in the warm-up");
     assert_eq!(judge.commit(0, &[0.6]), Verdict::Continue, "better again");
-    assert_eq!(judge.commit(0, &[0.6]), Verdict::Stop);
+    assert_eq!(judge.stop(0, &[0.6]), Some(5));
     let mut judge = Judge::new(rule(2, 0.0, 0), Goal::Minimize);
-    assert_eq!(judge.commit(0, &[f64::NAN, f64::NAN]), Verdict::Stop, "never a value");
+    assert_eq!(judge.stop(0, &[f64::NAN, f64::NAN]), Some(2), "never a value");
 }
 
 #[test]
@@ -228,17 +257,20 @@ proptest! {
             goal,
         );
         let ladder = rungs::geometric(1, eta);
-        let mut stopped = std::collections::BTreeSet::new();
+        let mut stopped = std::collections::BTreeMap::new();
         for (trial, values) in commits {
-            if stopped.contains(&trial) {
+            if stopped.contains_key(&trial) {
                 continue;
             }
             let before = judge.history.trial(trial).map_or(0, TrialHistory::epochs);
-            let verdict = judge.commit(trial, &values);
+            let stop = judge.stop(trial, &values);
             let after = judge.history.trial(trial).map_or(0, TrialHistory::epochs);
-            let mut expected = Verdict::Continue;
+            let mut expected = None;
             for rung in rungs::between(&ladder, before, after) {
-                let reached = judge.history.trials().filter(|(_, known)| known.epochs() >= *rung);
+                let passed =
+                    |other: &u64, known: &TrialHistory| stopped.get(other).is_none_or(|at| at >= rung)
+                        && known.epochs() >= *rung;
+                let reached = judge.history.trials().filter(|(other, known)| passed(other, known));
                 let mut order: Vec<_> =
                     reached.map(|(other, known)| (known.score_after(*rung, goal), other)).collect();
                 order.sort_unstable();
@@ -246,13 +278,16 @@ proptest! {
                 // Rank r, from 0, is below the quota if r + 1 <= n / eta.
                 let passes = rank == 0 || (rank + 1) as f64 * eta <= order.len() as f64 + 1e-9;
                 if !passes {
-                    expected = Verdict::Stop;
+                    expected = Some(*rung);
+                    break;
                 }
             }
-            prop_assert_eq!(verdict, expected);
-            if verdict == Verdict::Stop {
-                stopped.insert(trial);
+            prop_assert_eq!(stop, expected);
+            if let Some(epochs) = stop {
+                stopped.insert(trial, epochs);
             }
+            // The first at the highest rung goes on.
+            prop_assert!(stopped.len() < judge.history.trials().count().max(1));
         }
     }
 }

@@ -156,9 +156,14 @@ impl Sweep {
     }
 
     pub(crate) fn on_stop_requested(&mut self, stop: &StopRequested) {
-        if let Some(trial) = self.live.get_mut(stop.trial.index) {
-            trial.stop = trial.stop.or(Some(stop.reason));
+        let index = stop.trial.index;
+        let Some(trial) = self.live.get_mut(index) else { return };
+        trial.stop = trial.stop.or(Some(stop.reason));
+        if stop.reason == StopReason::Parked {
             trial.rung = stop.rung.or(trial.rung);
+        }
+        if let Some(epochs) = stop.rung {
+            self.history.record_stop(index, epochs);
         }
     }
 

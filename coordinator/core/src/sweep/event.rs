@@ -189,7 +189,7 @@ pub struct StopRequested {
     pub trial: TrialId,
     /// The reason.
     pub reason: StopReason,
-    /// The rung at which it is to be parked, in epochs.
+    /// The number of epochs at which the pruner stops or parks it.
     #[serde(default)]
     pub rung: Option<u32>,
 }

@@ -139,7 +139,9 @@ fn no_worker_idles_while_a_trial_is_queued_or_promotable() {
             if world.held(worker(n)).is_empty() && world.acquire(worker(n), 1) == 0 {
                 let sweep = world.sweep();
                 assert!(sweep.promotable().is_empty() && sweep.next == trials, "step {step}");
-                assert_eq!(world.state.work_outlook(worker(n), None), WorkOutlook::Maybe);
+                let has_ended = sweep.ended.is_some();
+                let outlook = if has_ended { WorkOutlook::None } else { WorkOutlook::Maybe };
+                assert_eq!(world.state.work_outlook(worker(n), None), outlook);
                 continue;
             }
             if step % u64::from(n - 2) == 0 {
@@ -173,12 +175,12 @@ pub(crate) fn check_promotion(state: &State, index: u64, rung: u32) {
     let below = u64::from(rung) / 2;
     let reached: Vec<u64> = history
         .trials()
-        .filter(|(_, past)| past.epochs() >= rung)
+        .filter(|(_, past)| past.epochs().min(past.compared_until.unwrap_or(rung)) >= rung)
         .map(|(other, _)| other)
         .collect();
     let diverged = history.trials().filter(|(_, past)| {
         let is_next = u64::from(past.epochs()) >= below && past.epochs() < rung;
-        past.ending == Some(TrialEnding::Diverged) && is_next
+        past.ending == Some(TrialEnding::Diverged) && past.compared_until.is_none() && is_next
     });
     let count = reached.len() + diverged.count();
     let is_better = |other: &&u64| (-at_rung(**other), **other) < (-at_rung(index), index);

@@ -203,6 +203,8 @@ impl World {
     pub(crate) fn observe(&mut self, before: &State, events: &[Event]) {
         self.events.extend_from_slice(events);
         self.stored.append(events);
+        // The state right before each event: a lease may follow from another of the same command.
+        let mut state = before.clone();
         for event in events {
             match event {
                 Event::TrialLeased(TrialLeased { attempt, worker, .. }) => {
@@ -212,10 +214,10 @@ impl World {
                     let index = attempt.trial.index;
                     let trial = sweep.planned.trial(&sweep.history, index).unwrap();
                     // U42: not even while the worker is unfit for another trial.
-                    let lack = before.workers[worker].unmet_need(&needs(&trial));
+                    let lack = state.workers[worker].unmet_need(&needs(&trial));
                     assert_eq!(lack, None, "an unfit worker was given {attempt}");
-                    if let Some(parked) = before.sweeps[&demo()].parked.get(&index) {
-                        crate::parking::check_promotion(before, index, parked.rung.unwrap());
+                    if let Some(parked) = state.sweeps[&demo()].parked.get(&index) {
+                        crate::parking::check_promotion(&state, index, parked.rung.unwrap());
                     }
                 }
                 Event::TrialEnded(TrialEnded { outcome: TrialOutcome::Failed, .. }) => {
@@ -226,7 +228,7 @@ impl World {
                     assert!(!events.iter().any(unfit), "an unfit worker failed a trial");
                 }
                 Event::TrialCommitted(TrialCommitted { attempt, produced, .. }) => {
-                    let held = before.live(&attempt.trial).unwrap();
+                    let held = state.live(&attempt.trial).unwrap();
                     assert_eq!(held.attempt, attempt.number, "a stale commit was accepted");
                     let rows = self.rows.entry(attempt.trial.index).or_default();
                     *rows += sipped(produced).saturating_sub(sipped(&held.durable));
@@ -242,6 +244,7 @@ impl World {
                 Event::SweepDeleted(_) => self.rows.clear(),
                 _ => {}
             }
+            state.apply(event);
         }
     }
 

@@ -8,22 +8,28 @@ use crate::pruner::Verdict;
 use crate::sweep::{StopReason, StopRequested, Sweep, Trial, TrialOutcome};
 use crate::time::Timestamp;
 
-/// Returns the event that follows from the verdict on trial `index`, which has just committed. A
+/// Returns the events that follow from the verdict on trial `index`, which has just committed. A
 /// trial without a lease, whose attempt ended with the commit, ends at once.
-pub(super) fn judge(sweep: &Sweep, index: u64, now: Timestamp) -> Option<Event> {
-    let trial = sweep.live.get(&index).filter(|trial| trial.stop.is_none())?;
-    let pruner = sweep.planned.pruner.as_ref()?;
+pub(super) fn judge(sweep: &Sweep, index: u64, now: Timestamp) -> Vec<Event> {
+    let running = sweep.live.get(&index).filter(|trial| trial.stop.is_none());
+    let Some((trial, pruner)) = running.zip(sweep.planned.pruner.as_ref()) else {
+        return Vec::new();
+    };
     if is_trained(sweep, index) {
-        return None;
+        return Vec::new();
     }
-    match (pruner.judge(&sweep.history, index), &trial.lease) {
-        (Verdict::Continue, _) => None,
-        (Verdict::Stop, Some(_)) => Some(stop_event(sweep, index, StopReason::Pruned, None)),
-        (Verdict::Stop, None) => Some(pruned(sweep, index, trial, now)),
-        (Verdict::Park { rung }, Some(_)) => {
-            Some(stop_event(sweep, index, StopReason::Parked, Some(rung)))
+    let is_leased = trial.lease.is_some();
+    match pruner.judge(&sweep.history, index) {
+        Verdict::Continue => Vec::new(),
+        Verdict::Stop { epochs } => {
+            let end = (!is_leased).then(|| pruned(sweep, index, trial, now));
+            let stop = stop_event(sweep, index, StopReason::Pruned, epochs);
+            [Some(stop), end].into_iter().flatten().collect()
         }
-        (Verdict::Park { rung }, None) => Some(attempt_end::parked_event(sweep, index, rung, now)),
+        Verdict::Park { rung } if is_leased => {
+            vec![stop_event(sweep, index, StopReason::Parked, rung)]
+        }
+        Verdict::Park { rung } => vec![attempt_end::parked_event(sweep, index, rung, now)],
     }
 }
 
@@ -32,9 +38,9 @@ pub(super) fn prune_parked(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
     sweep.parked.iter().map(|(index, trial)| pruned(sweep, *index, trial, now)).collect()
 }
 
-fn stop_event(sweep: &Sweep, index: u64, reason: StopReason, rung: Option<u32>) -> Event {
+fn stop_event(sweep: &Sweep, index: u64, reason: StopReason, epochs: u32) -> Event {
     let trial = TrialId::new(sweep.name().clone(), index);
-    Event::StopRequested(StopRequested { trial, reason, rung })
+    Event::StopRequested(StopRequested { trial, reason, rung: Some(epochs) })
 }
 
 fn pruned(sweep: &Sweep, index: u64, trial: &Trial, now: Timestamp) -> Event {
