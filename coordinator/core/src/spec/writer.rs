@@ -72,6 +72,14 @@ fn write_limits(text: &mut String, definition: &SweepDefinition) {
     if let Some(failed) = definition.max_failed_trials {
         add("max_failed_trials", &json!(failed));
     }
+    if let Some(rule) = &definition.early_terminate {
+        let mut rule = given(rule);
+        // The rules of W&B have the name of those of the paper, and other keys.
+        if rule["type"] == "bands" {
+            rule["type"] = json!("hyperband");
+        }
+        add("early_terminate", &rule);
+    }
     if definition.retry != RetryPolicy::default() {
         add("retry", &given(&definition.retry));
     }
@@ -125,7 +133,7 @@ fn write_entry(text: &mut String, indent: usize, key: &str, value: &Json) {
 /// Returns the fields in alphabetical order, after those that say what the mapping is.
 fn named_first(fields: &Map<String, Json>) -> Vec<(&String, &Json)> {
     let mut fields: Vec<(&String, &Json)> = fields.iter().collect();
-    fields.sort_by_key(|(key, _)| !matches!(key.as_str(), "kind" | "name"));
+    fields.sort_by_key(|(key, _)| !matches!(key.as_str(), "kind" | "name" | "type"));
     fields
 }
 

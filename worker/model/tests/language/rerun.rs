@@ -37,6 +37,15 @@ enqueue:
   - {seed: 4, network.kind: relu, training.optimizer.lr: 0.001}
 ";
 
+/// Rules that stop trials early.
+const EARLY: [&str; 5] = [
+    "{type: asha, eta: 2}",
+    "{type: hyperband, min_epochs: 1, max_epochs: 9}",
+    "{type: hyperband, max_iter: 9, s: 2, strict: true}",
+    "{type: percentile, percentile: 25, warmup_epochs: 3}",
+    "{type: patience, patience: 5, min_delta: 0.001}",
+];
+
 fn parse(file: &str, text: &str) -> SweepDefinition {
     let parsed = spec::parse(&networks::workloads(), file, text);
     parsed.unwrap_or_else(|mistakes| panic!("{text}\n{}", mistakes.render())).definition
@@ -47,7 +56,9 @@ static SWEEPS: LazyLock<Vec<SweepDefinition>> = LazyLock::new(|| {
     let folders = ["../../../sweeps", "../../../sweeps/paper", "sweeps"];
     let paths: Vec<PathBuf> = folders.iter().flat_map(|folder| files(folder)).collect();
     let read = |path: &PathBuf| parse(name(path), &fs::read_to_string(path).unwrap());
-    paths.iter().map(read).chain([parse("seeded", SEEDED)]).collect()
+    let early = |rule: &&str| parse("early", &format!("name: early\nearly_terminate: {rule}\n"));
+    let early = EARLY.iter().map(early);
+    paths.iter().map(read).chain([parse("seeded", SEEDED)]).chain(early).collect()
 });
 
 /// Returns the first points of a sweep, at most 60.
