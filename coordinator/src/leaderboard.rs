@@ -1,7 +1,7 @@
 //! The leaderboard of a sweep: its points from the best, for a terminal, a report or a page.
 
 use rheo_core::machine::SweepView;
-use rheo_core::ranking::PointStanding;
+use rheo_core::ranking::{AggregateRule, PointStanding};
 use rheo_core::space::Point;
 use rheo_query::report;
 use serde::Deserialize as _;
@@ -17,6 +17,8 @@ pub(crate) struct Leaderboard {
     pub(crate) metric: String,
     /// Whether larger is better.
     pub(crate) maximize: bool,
+    /// The rule by which the seeds of a point give one value.
+    pub(crate) aggregate: AggregateRule,
     /// The points from the best.
     pub(crate) leaders: Vec<Leader>,
     /// The number of points that follow.
@@ -38,6 +40,8 @@ pub(crate) struct Leader {
     pub(crate) seeds: u64,
     /// The seeds that have completed.
     pub(crate) completed: u64,
+    /// The value by which the point is ranked.
+    pub(crate) value: Option<f64>,
     /// The mean of the metric over the completed seeds.
     pub(crate) mean: Option<f64>,
     /// Its standard deviation; none for one seed.
@@ -65,7 +69,7 @@ impl Leader {
     /// Whether the point may be called the best of its sweep.
     pub(crate) fn can_be_best(&self) -> bool {
         let standing = PointStanding::ALL.into_iter().find(|one| one.name() == self.outcome);
-        self.mean.is_some() && standing.is_some_and(PointStanding::can_be_best)
+        self.value.is_some() && standing.is_some_and(PointStanding::can_be_best)
     }
 }
 
@@ -82,6 +86,7 @@ impl Leaderboard {
         Ok(Self {
             metric: sweep.metric.clone(),
             maximize: sweep.maximize,
+            aggregate: sweep.aggregate,
             further: points.saturating_sub(leaders.len() as u64),
             leaders,
         })

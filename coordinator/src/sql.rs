@@ -141,6 +141,7 @@ fn contests(state: &State) -> BTreeMap<SweepName, RankingRule> {
     let contest = |sweep: &Sweep| RankingRule {
         seeds: sweep.seeds(),
         goal: sweep.planned.definition.objective.goal,
+        aggregate: sweep.planned.definition.aggregate,
     };
     state.sweeps.iter().map(|(name, sweep)| (name.clone(), contest(sweep))).collect()
 }

@@ -9,7 +9,7 @@ use rheo_core::machine::{
     TrialView,
 };
 use rheo_core::progress::Progress;
-use rheo_core::ranking::Aggregate;
+use rheo_core::ranking::{Aggregate, AggregateRule};
 use rheo_core::sweep::SweepEndReason;
 use rheo_core::time::Timestamp;
 
@@ -105,11 +105,12 @@ impl From<SweepView> for v1::Sweep {
             metric: view.metric,
             maximize: view.maximize,
             best_trial: view.best.as_ref().map(|best| best.trial),
-            best_value: view.best.as_ref().map(|best| best.aggregate.mean),
+            best_value: view.best.as_ref().and_then(|best| best.aggregate.value),
             idle: view.idle,
             no_fit: view.no_fit.map(Into::into),
             best: view.best.map(Into::into),
             estimate: view.estimate.map(Into::into),
+            aggregate: view.aggregate.name().to_owned(),
         }
     }
 }
@@ -126,6 +127,7 @@ impl From<BestPoint> for v1::BestPoint {
             lowest: best.aggregate.lowest,
             highest: best.aggregate.highest,
             trial: best.trial,
+            value: best.aggregate.value,
         }
     }
 }
@@ -134,7 +136,7 @@ impl TryFrom<v1::BestPoint> for BestPoint {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::BestPoint) -> Result<Self, InvalidMessage> {
-        let v1::BestPoint { mean, sd, lowest, highest, .. } = wire;
+        let v1::BestPoint { value, mean, sd, lowest, highest, .. } = wire;
         let swept = serde_json::from_str(&wire.swept);
         Ok(Self {
             point: wire.point,
@@ -142,7 +144,7 @@ impl TryFrom<v1::BestPoint> for BestPoint {
             swept: swept.map_err(|error| InvalidMessage::value("swept", error))?,
             completed: wire.completed,
             seeds: wire.seeds,
-            aggregate: Aggregate { mean, sd, lowest, highest },
+            aggregate: Aggregate { value, mean, sd, lowest, highest },
         })
     }
 }
@@ -186,6 +188,11 @@ impl TryFrom<v1::Sweep> for SweepView {
                 Some(SweepEndReason::parse(&name).ok_or_else(|| unknown("reason", &name))?)
             }
         };
+        let aggregate = match wire.aggregate.as_str() {
+            // An older coordinator knows no other rule.
+            "" => AggregateRule::Mean,
+            name => AggregateRule::parse(name).ok_or_else(|| unknown("aggregate", name))?,
+        };
         Ok(Self {
             name: sweep_name(&wire.name)?,
             description: wire.description,
@@ -196,6 +203,7 @@ impl TryFrom<v1::Sweep> for SweepView {
             counts: wire.counts.unwrap_or_default().into(),
             metric: wire.metric,
             maximize: wire.maximize,
+            aggregate,
             idle: wire.idle,
             no_fit: wire.no_fit.map(Into::into),
             best: wire.best.map(BestPoint::try_from).transpose()?,

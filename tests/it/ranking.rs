@@ -1,4 +1,4 @@
-//! One definition of best: the leaderboard, `rheo status` and SQL name the same point.
+//! One definition of best: the leaderboard, `rheo status`, `rheo best` and SQL name the same point.
 
 use rheo_tests::{ProgramOutput, TestBench};
 use serde_json::Value;
@@ -45,17 +45,26 @@ fn sql(bench: &TestBench) -> Value {
     bench.query("select * from points order by rank limit 1").remove(0)
 }
 
-/// Fails unless all three agree, and returns the point.
+/// The best point as `rheo best` has it.
+fn best(bench: &TestBench) -> Value {
+    let best = bench.run(&["best", "last", "-n", "1", "--output", "json"]).expect(0).json();
+    best["points"][0].clone()
+}
+
+/// Fails unless all of them agree, and returns the point.
 #[track_caller]
 fn agreed(bench: &TestBench, said: &ProgramOutput) -> u64 {
-    let (status, sql, leader) = (status(bench), sql(bench), leader(said));
+    let (status, sql, leader, best) = (status(bench), sql(bench), leader(said), best(bench));
     let point = sql["point"].as_u64().unwrap();
-    assert_eq!(status["point"], sql["point"], "{status} {sql}");
-    assert_eq!((&status["completed"], &status["seeds"]), (&sql["completed"], &sql["seeds"]));
-    let (mean, value) = (sql["mean"].as_f64().unwrap(), status["value"].as_f64().unwrap());
-    assert!((mean - value).abs() < 1e-12 * mean.abs(), "{mean} {value}");
+    let value = sql["value"].as_f64().unwrap();
+    for other in [&status, &best] {
+        assert_eq!(other["point"], sql["point"], "{other} {sql}");
+        assert_eq!((&other["completed"], &other["seeds"]), (&sql["completed"], &sql["seeds"]));
+        let same = other["value"].as_f64().unwrap();
+        assert!((value - same).abs() < 1e-12 * value.abs(), "{value} {same}");
+    }
     assert_eq!(leader[..2], ["1".to_owned(), point.to_string()], "{leader:?}");
-    assert_eq!(leader[2], format!("{mean:.*}", leader[2].split('.').next_back().unwrap().len()));
+    assert_eq!(leader[2], format!("{value:.*}", leader[2].split('.').next_back().unwrap().len()));
     point
 }
 
@@ -95,6 +104,31 @@ fn u36_a_lucky_seed_does_not_win() {
     assert_eq!(leader(&said)[4], "6/6", "{}", said.out);
     let status = bench.run(&["status", "lucky"]).expect(0).out;
     assert!(status.contains("6/6 seeds") && status.contains("seed 6"), "{status}");
+}
+
+#[test]
+fn u36_the_rule_of_the_sweep_ranks_points_everywhere() {
+    // The 95 % quantile of Student's t with 2 degrees of freedom is 2.919986.
+    let bound = "avg(objective) - 2.919986 * stddev(objective) / sqrt(3)";
+    for (rule, heading, value) in
+        [("median", "MEDIAN", "median(objective)"), ("lower_bound", "BOUND", bound)]
+    {
+        let bench = TestBench::default();
+        let file = LUCKY
+            .replace("{seeds: [1, 2, 3, 4, 5, 6]}", &format!("{{count: 3, aggregate: {rule}}}"));
+        let said = bench.run(&["run", bench.file("ruled.yaml", &file), "--workers", "2"]).expect(0);
+        agreed(&bench, &said);
+        assert!(said.out.contains(heading), "{}", said.out);
+        let own =
+            format!("select point, {value} as value from trials group by point order by point");
+        let (own, points) = (bench.query(&own), bench.query("select * from points order by point"));
+        for (own, point) in own.iter().zip(&points) {
+            let [own, value] = [own, point].map(|row| row["value"].as_f64().unwrap());
+            assert!((own - value).abs() < 1e-6, "{own} {point}");
+        }
+        let ranked = bench.query("select value from points order by rank");
+        assert!(ranked.is_sorted_by_key(|row| -row["value"].as_f64().unwrap()), "{ranked:?}");
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub use early_termination::{EarlyTermination, HalvingMode};
 use crate::id::SweepName;
 use crate::metric::Objective;
 use crate::name::WorkloadName;
+use crate::ranking::AggregateRule;
 use crate::space::{Point, Space};
 
 /// The definition of a sweep.
@@ -40,6 +41,9 @@ pub struct SweepDefinition {
     pub space: Space,
     /// The seeds of every point; never empty. A parameter called `seed` overrides a single seed.
     pub seeds: Vec<u64>,
+    /// The rule by which the seeds of a point give one value.
+    #[serde(default)]
+    pub aggregate: AggregateRule,
     /// The seed of the sampler.
     #[serde(default)]
     pub seed: u64,
@@ -185,6 +189,7 @@ impl fmt::Display for SweepDefinition {
             writeln!(f, "constraint: {}", constraint.as_str())?;
         }
         write_lines(f, "replicates.seeds", &json(&self.seeds))?;
+        writeln!(f, "replicates.aggregate: {}", self.aggregate.name())?;
         for point in &self.enqueue {
             writeln!(f, "enqueue: {point}")?;
         }

@@ -21,7 +21,7 @@ use epoch_ranks::EpochRanks;
 use crate::chunked_map::ChunkedMap;
 use crate::metric::Goal;
 use crate::pruner::Comparison;
-use crate::ranking::Score;
+use crate::ranking::{AggregateRule, RankingRule, Score};
 use crate::sampler::Suggestion;
 use crate::skip_eq::SkipEq;
 use crate::space::Point;
@@ -45,6 +45,9 @@ pub struct History {
     /// The direction in which the objective improves.
     #[serde(default)]
     goal: Goal,
+    /// The rule by which the seeds of a point give one value.
+    #[serde(default)]
+    aggregate: AggregateRule,
     /// The number of changes so far.
     #[serde(default)]
     version: u64,
@@ -139,6 +142,12 @@ impl History {
     /// Creates an empty history of points with `seeds` trials each.
     pub fn new(keeps: HistoryRetention, seeds: u64, goal: Goal) -> Self {
         Self { keeps, seeds: seeds.max(1), goal, ..Self::default() }
+    }
+
+    /// Sets the rule by which the seeds of a point give one value.
+    #[must_use]
+    pub fn with_aggregate(self, aggregate: AggregateRule) -> Self {
+        Self { aggregate, ..self }
     }
 
     /// Returns the number of changes so far. Two histories of a sweep that have the same version are
@@ -377,16 +386,19 @@ impl History {
         if self.keeps.points && self.keeps.reports {
             let first = point * self.seeds;
             let trials = self.trials.range(first..first + self.seeds).map(|(_, trial)| trial);
-            self.table.update(point, trials, self.seeds, self.goal);
+            let Self { seeds, goal, aggregate, .. } = *self;
+            self.table.update(point, trials, RankingRule { seeds, goal, aggregate });
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::ranking::{Aggregate, PointStanding, Rank};
 
     fn suggestion(value: i64) -> Suggestion {
         let point: Point = [("a".to_owned(), json!(value))].into_iter().collect();
@@ -436,6 +448,38 @@ mod tests {
         let mut read =
             History::new(HistoryRetention { points: true, reports: false }, 1, Goal::Minimize);
         assert!(!read.restore_suggestions(1, vec![suggestion(1)]), "a chunk is missing");
+    }
+
+    proptest! {
+        #[test]
+        fn samplers_see_the_points_in_the_order_of_the_ranking(
+            values in prop::collection::vec(prop::collection::vec(-9_i32..9, 3), 1..20),
+            rule in prop::sample::select(AggregateRule::ALL.to_vec()),
+            goal in prop::sample::select(vec![Goal::Minimize, Goal::Maximize]),
+        ) {
+            let keeps = HistoryRetention { points: true, reports: true };
+            let mut history = History::new(keeps, 3, goal).with_aggregate(rule);
+            let mut ranks = Vec::new();
+            for (point, seeds) in (0..).zip(&values) {
+                history.record_suggestion(&suggestion(1));
+                let seeds: Vec<f64> = seeds.iter().copied().map(f64::from).collect();
+                for (trial, value) in (3 * point..).zip(&seeds) {
+                    history.record_end(trial, TrialEnding::Completed, Some(*value));
+                }
+                let values: Vec<Option<f64>> = seeds.into_iter().map(Some).collect();
+                let value = Aggregate::of(&values, rule, goal).unwrap().value;
+                let loss = history.points().value(point).and_then(PointValue::loss);
+                let value_of_loss = loss.map(|loss| match goal {
+                    Goal::Minimize => loss,
+                    Goal::Maximize => -loss,
+                });
+                prop_assert_eq!(value_of_loss, value);
+                ranks.push(Rank::new(PointStanding::Completed, value, goal, point));
+            }
+            ranks.sort_unstable();
+            let order: Vec<u64> = ranks.into_iter().map(Rank::point).collect();
+            prop_assert_eq!(history.points().ranked().collect::<Vec<_>>(), order);
+        }
     }
 
     #[test]

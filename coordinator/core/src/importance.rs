@@ -323,6 +323,7 @@ mod tests {
                 ..Space::default()
             },
             seeds: vec![0],
+            aggregate: crate::ranking::AggregateRule::default(),
             seed: 0,
             run_cap: None,
             max_failed_trials: None,

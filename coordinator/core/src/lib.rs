@@ -31,6 +31,7 @@ pub mod schema;
 pub mod skip_eq;
 pub mod space;
 pub mod spec;
+mod student;
 pub mod suggest;
 pub mod sweep;
 pub mod terms;

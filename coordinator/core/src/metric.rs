@@ -58,7 +58,7 @@ pub struct Objective {
     #[serde(default)]
     pub goal: Goal,
     /// Value at which the sweep has reached its aim: no new trial starts after that. With
-    /// replicates, the mean over all seeds of a point counts.
+    /// replicates, the value of a point over all its seeds counts, by `replicates.aggregate`.
     #[serde(default)]
     pub target: Option<f64>,
 }

@@ -12,6 +12,7 @@ use crate::history::{History, HistoryRetention};
 use crate::id::Digest;
 use crate::metric::Goal;
 use crate::needs::Need;
+use crate::ranking::AggregateRule;
 use crate::sampler::{Enqueued, Gp, Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion, Tpe};
 use crate::schema::{FieldMismatch, WorkloadSchema};
 use crate::space::Point;
@@ -26,6 +27,7 @@ pub struct Plan {
     base: Json,
     seeds: Vec<u64>,
     goal: Goal,
+    aggregate: AggregateRule,
     run_cap: Option<u64>,
     sampler: Box<dyn Sampler>,
     /// The trial resolved last. Deciding and applying ask for the same trial in turn.
@@ -103,6 +105,7 @@ impl Plan {
             base: definition.base.clone(),
             seeds: definition.seeds.clone(),
             goal: definition.objective.goal,
+            aggregate: definition.aggregate,
             run_cap: definition.run_cap,
             sampler: with_enqueued(definition, axes, grid),
             last: Mutex::default(),
@@ -152,7 +155,8 @@ impl Plan {
 
     /// Creates a history that keeps `retention`.
     pub fn history_keeping(&self, retention: HistoryRetention) -> History {
-        History::new(retention, self.seeds(), self.goal)
+        let history = History::new(retention, self.seeds(), self.goal);
+        history.with_aggregate(self.aggregate)
     }
 
     /// Returns what a history must keep for this plan.

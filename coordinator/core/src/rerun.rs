@@ -12,6 +12,7 @@ use crate::definition::{SearchMethod, SweepDefinition};
 use crate::id::SweepName;
 use crate::metric::Objective;
 use crate::plan::{set, with_point};
+use crate::ranking::AggregateRule;
 use crate::schema::field::value_at;
 use crate::schema::{FieldMismatch, WorkloadSchema};
 use crate::space::{Domain, Parameter, Point, Space};
@@ -91,6 +92,7 @@ pub fn rerun(
         objective: Objective { target: None, ..definition.objective.clone() },
         base,
         space: zipped(columns),
+        aggregate: if seeds.len() > 1 { definition.aggregate } else { AggregateRule::default() },
         seeds,
         seed: 0,
         run_cap: None,

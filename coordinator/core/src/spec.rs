@@ -39,6 +39,7 @@ use field_reader::{FieldReader, KeyScope};
 use header::SweepHeader;
 use mistake::MistakeCollector;
 use parameters::Declarations;
+use replicates::Replicates;
 use tree::{YamlEntry, YamlNode, YamlValue};
 
 use crate::definition::{SearchMethod, SweepDefinition};
@@ -245,7 +246,7 @@ fn define_sweep(
     };
     let space = assemble::space(reader, &parts, &fixed);
     unused::check(reader, &declarations, &space, &fixed);
-    let seeds = seeds(reader, &top, &declarations, &header);
+    let replicates = replicates(reader, &top, &declarations, &header);
     let early_terminate = header.early_terminate.as_ref().and_then(|keys| {
         let (fields, objective) = (&fields, &objective);
         let context = RuleContext { fields, objective, fixed: &fixed, space: &space };
@@ -263,7 +264,8 @@ fn define_sweep(
         objective,
         base,
         space,
-        seeds: seeds?,
+        seeds: replicates.seeds?,
+        aggregate: replicates.aggregate,
         seed: header.seed,
         run_cap: header.run_cap,
         enqueue: Vec::new(),
@@ -311,13 +313,13 @@ fn check_whole(
     }
 }
 
-/// Returns the seeds of every point.
-fn seeds(
+/// Returns the seeds of every point, and how they give one value.
+fn replicates(
     reader: &mut FieldReader<'_>,
     top: &TopLevel<'_>,
     declarations: &Declarations<'_>,
     header: &SweepHeader,
-) -> Option<Vec<u64>> {
+) -> Replicates {
     let entry = top.special("replicates");
     let swept = declarations.get("seed");
     if let (Some(swept), Some(_)) = (swept, entry) {
@@ -327,7 +329,7 @@ fn seeds(
             .about("seed")
             .help("delete one of the two");
     }
-    let lists_seeds = entry.is_some_and(|entry| matches!(entry.node.value, YamlValue::Mapping(_)));
+    let lists_seeds = entry.is_some_and(replicates::lists_seeds);
     let is_unused = header.method == SearchMethod::Grid && (swept.is_some() || lists_seeds);
     if let Some(place) = reader.written.get("seed").filter(|_| is_unused) {
         reader
@@ -336,6 +338,6 @@ fn seeds(
             .about("seed")
             .help("delete it");
     }
-    let Some(entry) = entry else { return Some(vec![header.seed]) };
+    let Some(entry) = entry else { return Replicates::one(header.seed) };
     replicates::replicates(reader, entry, header.seed)
 }

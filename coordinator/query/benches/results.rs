@@ -16,6 +16,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::part::Part;
+use rheo_core::ranking::AggregateRule;
 use rheo_core::rows::RowBatch;
 use rheo_model::row::{Rows, Table};
 use rheo_query::{
@@ -110,7 +111,7 @@ fn querying(criterion: &mut Criterion) {
     }
     let engine = QueryEngine::new(&dataset, Limits::default()).expect("an engine");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let rule = RankingRule { seeds: 2, goal: Goal::Maximize };
+    let rule = RankingRule { seeds: 2, goal: Goal::Maximize, aggregate: AggregateRule::Mean };
     let mut group = criterion.benchmark_group("querying");
     group.sample_size(10);
     for (name, sql) in [

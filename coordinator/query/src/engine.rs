@@ -29,11 +29,10 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use rheo_core::id::SweepName;
-use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
+pub use rheo_core::ranking::RankingRule;
 use rheo_core::rows::RowBatch;
 use rheo_model::row::Table;
-use serde::{Deserialize, Serialize};
 use tokio_stream::StreamExt;
 
 pub use bounds::check_text;
@@ -57,15 +56,6 @@ pub struct QuerySnapshot {
     pub retractions: Vec<Retraction>,
     /// The ranking rule of each sweep, which its rows do not contain.
     pub ranking_rules: BTreeMap<SweepName, RankingRule>,
-}
-
-/// The rule that ranks the points of a sweep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RankingRule {
-    /// The number of seeds of each point.
-    pub seeds: u64,
-    /// The goal for the metric of the sweep.
-    pub goal: Goal,
 }
 
 /// A committed batch that is in no part yet.

@@ -7,8 +7,8 @@ use rheo_core::id::SweepName;
 pub fn leaderboard_sql(sweep: &SweepName, limit: usize) -> String {
     format!(
         "SELECT * FROM (\n\
-         \x20 SELECT rank, point, first_trial, outcome, seeds, completed, mean, sd, lowest, highest,\n\
-         \x20   wall_s, swept, count(*) OVER () AS points\n\
+         \x20 SELECT rank, point, first_trial, outcome, seeds, completed, value, mean, sd,\n\
+         \x20   lowest, highest, wall_s, swept, count(*) OVER () AS points\n\
          \x20 FROM points\n\
          \x20 WHERE sweep = '{sweep}'\n\
          )\n\
@@ -48,7 +48,7 @@ pub fn robustness_sql(sweep: &SweepName) -> String {
 /// SQL that compares the points of a sweep.
 pub fn points_sql(sweep: &SweepName) -> String {
     format!(
-        "select rank, net, swept, outcome, completed, seeds, mean, sd from points where sweep = '{sweep}' order by rank"
+        "select rank, net, swept, outcome, completed, seeds, value, sd from points where sweep = '{sweep}' order by rank"
     )
 }
 

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use rheo_core::id::SweepName;
 use rheo_core::machine::SweepView;
+use rheo_core::ranking::AggregateRule;
 use rheo_core::rerun::{self, RerunSeeds};
 use rheo_core::space::Point;
 use rheo_core::spec;
@@ -95,7 +96,8 @@ fn json(sweep: &SweepView, board: &Leaderboard) -> Value {
             "outcome": leader.outcome,
             "seeds": leader.seeds,
             "completed": leader.completed,
-            "value": leader.mean,
+            "value": leader.value,
+            "mean": leader.mean,
             "sd": leader.sd,
             "lowest": leader.lowest,
             "highest": leader.highest,
@@ -107,6 +109,7 @@ fn json(sweep: &SweepView, board: &Leaderboard) -> Value {
         "sweep": sweep.name,
         "metric": board.metric,
         "maximize": board.maximize,
+        "aggregate": board.aggregate.name(),
         "points": board.leaders.iter().map(point).collect::<Vec<_>>(),
         "further": board.further,
     })
@@ -170,8 +173,12 @@ fn default_name(name: &SweepName) -> Result<SweepName, Failure> {
 fn comments(leaders: &[&Leader], sweep: &SweepView, board: &Leaderboard) -> String {
     let line = |leader: &&Leader| {
         let sd = leader.sd.map(|sd| format!(" ±{}", format::number(sd))).unwrap_or_default();
+        let value = match (board.aggregate, leader.value) {
+            (AggregateRule::Mean, _) | (_, None) => String::new(),
+            (rule, Some(value)) => format!("{} {}, mean ", rule.name(), format::number(value)),
+        };
         format!(
-            "# point {} of {}: {} {}{sd}, {} of {} seeds\n",
+            "# point {} of {}: {} {value}{}{sd}, {} of {} seeds\n",
             leader.point,
             sweep.name,
             board.metric,

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use rheo_core::importance::{Importances, ParameterImportance, importances};
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::MetricName;
+use rheo_core::ranking::SeedStatistics;
 use rheo_core::schema::WorkloadSchema;
 use rheo_core::space::Point;
 use rheo_core::spec;
@@ -26,11 +27,21 @@ pub(super) struct Args {
     metric: Option<String>,
 }
 
-/// A point with the mean of the metric over its completed seeds.
+/// A point with the statistics of the metric over its completed seeds.
 #[derive(Debug, Deserialize)]
 struct PointRow {
     swept: String,
-    value: Option<f64>,
+    count: u64,
+    mean: Option<f64>,
+    sd: Option<f64>,
+    median: Option<f64>,
+}
+
+impl PointRow {
+    fn statistics(&self) -> SeedStatistics {
+        let [mean, median] = [self.mean, self.median].map(|value| value.unwrap_or(f64::NAN));
+        SeedStatistics { count: self.count, mean, sd: self.sd, median }
+    }
 }
 
 pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
@@ -47,7 +58,8 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let objective = objective(args.metric.as_deref(), &definition.objective, &schema)?;
     let is_own = objective.name == definition.objective.name;
     let column = if is_own { "objective".to_owned() } else { column(&objective.name) };
-    let points = points(&mut client, sweep.as_str(), &column).await?;
+    let rule = |seeds: &SeedStatistics| definition.aggregate.value(objective.goal, seeds);
+    let points = points(&mut client, sweep.as_str(), &column, rule).await?;
     let found = importances(&definition, &schema, &points, objective.goal);
     if let Some(remark) = remark(&found) {
         format::note(remark);
@@ -85,20 +97,23 @@ fn column(metric: &MetricName) -> String {
     metric.as_str().replace("validation", "val").replace('.', "_")
 }
 
-/// Returns the points that have a completed trial, with the mean of a column of `trials`.
+/// Returns the points that have a completed trial, with their values by `rule` in a column of
+/// `trials`.
 async fn points(
     client: &mut Client,
     sweep: &str,
     column: &str,
+    rule: impl Fn(&SeedStatistics) -> Option<f64>,
 ) -> Result<Vec<(Point, f64)>, Failure> {
     let sql = format!(
-        "SELECT swept, avg({column}) AS value FROM trials WHERE sweep = '{sweep}' AND status = 'completed' \
-         GROUP BY point, swept ORDER BY point"
+        "SELECT swept, count(*) AS count, avg(value) AS mean, stddev(value) AS sd, median(value) AS median \
+         FROM (SELECT point, swept, coalesce({column}, CAST('NaN' AS DOUBLE)) AS value FROM trials \
+         WHERE sweep = '{sweep}' AND status = 'completed') GROUP BY point, swept ORDER BY point"
     );
     let rows: Vec<PointRow> = query_reply::rows(client, &sql).await?;
     let parse = |row: PointRow| {
         let point = serde_json::from_str(&row.swept).context("reading the point of a trial")?;
-        Ok((point, row.value.unwrap_or(f64::NAN)))
+        Ok((point, rule(&row.statistics()).unwrap_or(f64::NAN)))
     };
     rows.into_iter().map(parse).collect::<anyhow::Result<_>>().map_err(Failure::Other)
 }

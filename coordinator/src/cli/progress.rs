@@ -122,8 +122,10 @@ fn print_sweep_line(sweep: &SweepView) {
 fn sweep_line(sweep: &SweepView) -> String {
     let (done, all) = (sweep.counts.ended(), sweep.counts.trials);
     let others = other_counts(&sweep.counts);
-    let best =
-        sweep.best.as_ref().map(|best| format!("; best {} {}", sweep.metric, best_point(best)));
+    let best = sweep
+        .best
+        .as_ref()
+        .map(|best| format!("; best {} {}", sweep.metric, best_point(best, sweep.aggregate)));
     let left = sweep.estimate.map(|estimate| format!("; {} left", format::remaining(&estimate)));
     let (best, left) = (best.unwrap_or_default(), left.unwrap_or_default());
     let ended = sweep.phase == SweepPhase::Ended;

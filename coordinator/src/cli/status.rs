@@ -177,7 +177,8 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
 }
 
 fn best(sweep: &SweepView) -> String {
-    let best_point = |best| format!("{} {}", sweep.metric, describe::best_point(best));
+    let best_point =
+        |best| format!("{} {}", sweep.metric, describe::best_point(best, sweep.aggregate));
     sweep.best.as_ref().map_or_else(|| "-".to_owned(), best_point)
 }
 
@@ -210,6 +211,7 @@ pub(super) fn json(sweep: &SweepView) -> Value {
         "counts": sweep.counts,
         "metric": sweep.metric,
         "maximize": sweep.maximize,
+        "aggregate": sweep.aggregate.name(),
         "no_fit": sweep.no_fit.as_ref().map(|no_fit| &no_fit.cause),
         "best": sweep.best.as_ref().map(best_json),
         "left": sweep.estimate.as_ref().map(|estimate| json!({
@@ -221,14 +223,15 @@ pub(super) fn json(sweep: &SweepView) -> Value {
 }
 
 fn best_json(best: &BestPoint) -> Value {
-    let Aggregate { mean, sd, lowest, highest } = best.aggregate;
+    let Aggregate { value, mean, sd, lowest, highest } = best.aggregate;
     json!({
         "point": best.point,
         "trial": best.trial,
         "swept": best.swept,
         "completed": best.completed,
         "seeds": best.seeds,
-        "value": mean,
+        "value": value,
+        "mean": mean,
         "sd": sd,
         "lowest": lowest,
         "highest": highest,

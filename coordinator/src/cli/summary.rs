@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rheo_core::machine::SweepView;
+use rheo_core::ranking::AggregateRule;
 use rheo_query::output::{Format, TableSize};
 
 use super::failure::Failure;
@@ -85,27 +86,46 @@ pub(super) fn print_leaderboard(board: &Leaderboard) -> Result<(), Failure> {
         "Leaderboard, by {} ({}{})",
         board.metric,
         if board.maximize { "larger is better" } else { "smaller is better" },
-        if has_replicates { ", mean over the completed seeds of a point" } else { "" },
+        if has_replicates { rule(board.aggregate) } else { "" },
     ))?;
-    let leaders = &board.leaders;
-    format::print(if has_replicates { by_point(leaders) } else { by_trial(leaders) })?;
+    format::print(if has_replicates { by_point(board) } else { by_trial(&board.leaders) })?;
     match board.further {
         0 => Ok(()),
         more => Ok(format::print(format!("... and {more} more"))?),
     }
 }
 
-/// Returns a table with one point per line: the number, spread and trials of its seeds.
-fn by_point(leaders: &[Leader]) -> comfy_table::Table {
-    let mut table = format::table(&[
-        "RANK", "POINT", "MEAN", "SD", "SEEDS", "LOWEST", "HIGHEST", "TRIALS", "VALUES", "OUTCOME",
-    ]);
-    format::align_right(&mut table, &[0, 1, 2, 3, 4, 5, 6]);
-    for leader in leaders {
+/// Describes the rule by which points are ranked.
+fn rule(aggregate: AggregateRule) -> &'static str {
+    match aggregate {
+        AggregateRule::Mean => ", mean over the completed seeds of a point",
+        AggregateRule::Median => ", median of the completed seeds of a point",
+        AggregateRule::LowerBound => {
+            ", 95 % confidence bound of the mean over the completed seeds of a point"
+        }
+    }
+}
+
+/// Returns a table with one point per line: the number, spread and trials of its seeds. The column
+/// that ranks the points comes first, unless it is the mean.
+fn by_point(board: &Leaderboard) -> comfy_table::Table {
+    let value = match board.aggregate {
+        AggregateRule::Mean => None,
+        AggregateRule::Median => Some("MEDIAN"),
+        AggregateRule::LowerBound => Some("BOUND"),
+    };
+    let header = ["RANK", "POINT"]
+        .into_iter()
+        .chain(value)
+        .chain(["MEAN", "SD", "SEEDS", "LOWEST", "HIGHEST", "TRIALS", "VALUES", "OUTCOME"]);
+    let header: Vec<&str> = header.collect();
+    let mut table = format::table(&header);
+    format::align_right(&mut table, &(0..header.len() - 3).collect::<Vec<_>>());
+    for leader in &board.leaders {
         let first = leader.point * leader.seeds;
-        table.add_row([
-            leader.rank.to_string(),
-            leader.point.to_string(),
+        let mut row = vec![leader.rank.to_string(), leader.point.to_string()];
+        row.extend(value.map(|_| or_dash(leader.value)));
+        row.extend([
             or_dash(leader.mean),
             or_dash(leader.sd),
             format!("{}/{}", leader.completed, leader.seeds),
@@ -115,6 +135,7 @@ fn by_point(leaders: &[Leader]) -> comfy_table::Table {
             point::short(&leader.swept),
             leader.outcome.clone(),
         ]);
+        table.add_row(row);
     }
     table
 }

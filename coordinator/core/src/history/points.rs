@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{TrialEnding, TrialHistory};
 use crate::metric::Goal;
-use crate::ranking::Score;
+use crate::ranking::{RankingRule, Score, SeedStatistics};
 
 /// The result of a point as a sampler sees it. Smaller is better.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PointValue {
-    /// Every seed has completed, or those that did not were lost: the mean loss.
+    /// Every seed has completed, or those that did not were lost: the loss over the others.
     Completed {
-        /// The mean of the objective; its negative if the objective is maximized.
+        /// The objective over the seeds by the rule of the sweep; its negative if the objective is
+        /// maximized.
         loss: f64,
     },
     /// A seed was pruned: the mean of the last reported losses.
@@ -98,18 +99,17 @@ impl PointTable {
         }
     }
 
-    /// Sets the result of `point` from the past of its trials; `seeds` is the number of seeds.
+    /// Sets the result of `point` from the past of its trials.
     pub(super) fn update<'t>(
         &mut self,
         point: u64,
         trials: impl Iterator<Item = &'t TrialHistory>,
-        seeds: u64,
-        goal: Goal,
+        rule: RankingRule,
     ) {
         if let Some(old) = self.values.remove(&point) {
             self.ranked.remove(&old.rank(point));
         }
-        match result(trials, seeds, goal) {
+        match result(trials, rule) {
             PointResult::Pending => {
                 self.pending.insert(point);
             }
@@ -137,8 +137,7 @@ enum PointResult {
 
 fn result<'t>(
     trials: impl Iterator<Item = &'t TrialHistory>,
-    seeds: u64,
-    goal: Goal,
+    RankingRule { seeds, goal, aggregate }: RankingRule,
 ) -> PointResult {
     let (mut ended, mut losses, mut pruned) = (0, Vec::new(), Vec::new());
     let mut has_diverged = false;
@@ -174,7 +173,12 @@ fn result<'t>(
     if losses.is_empty() {
         return PointResult::Lost;
     }
-    PointResult::Known(PointValue::Completed { loss: mean(&losses) })
+    // A loss is minimized whatever the goal of the objective is.
+    match aggregate.value(Goal::Minimize, &SeedStatistics::of(&losses)) {
+        Some(loss) => PointResult::Known(PointValue::Completed { loss }),
+        // Too few seeds are left for the rule.
+        None => PointResult::Lost,
+    }
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -160,9 +160,9 @@ fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<SweepEndReason> {
         return None;
     };
     let target = definition.objective.target?;
-    // The mean over all seeds must reach the target: one lucky seed does not.
+    // The value over all seeds must reach the target: one lucky seed does not.
     let point = sweep.point_result(sweep.planned.plan.point_of(trial.index));
-    let value = point.aggregate.filter(|_| point.standing == PointStanding::Completed)?.mean;
+    let value = point.aggregate.filter(|_| point.standing == PointStanding::Completed)?.value?;
     let reached = match definition.objective.goal {
         Goal::Minimize => value <= target,
         Goal::Maximize => value >= target,

@@ -13,7 +13,7 @@ use crate::fleet::PilotId;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use crate::plan::PlannedTrial;
 use crate::pruner::CommitEpochs;
-use crate::ranking::Aggregate;
+use crate::ranking::{Aggregate, AggregateRule};
 use crate::resources::GrantedResources;
 use crate::rows::RowCounts;
 use crate::space::Point;
@@ -161,6 +161,9 @@ pub struct SweepView {
     pub metric: String,
     /// Whether a larger metric is better.
     pub maximize: bool,
+    /// The rule by which the seeds of a point give one value.
+    #[serde(default)]
+    pub aggregate: AggregateRule,
     /// Whether trials could start, but none runs and no worker is there to take one. The state
     /// cannot know which workers are connected; the coordinator fills this in.
     #[serde(default)]
@@ -232,6 +235,7 @@ impl SweepView {
             counts: sweep.counts(),
             metric: definition.objective.name.to_string(),
             maximize: definition.objective.goal == crate::metric::Goal::Maximize,
+            aggregate: definition.aggregate,
             idle: false,
             no_fit: None,
             best: BestPoint::of(sweep),

@@ -20,6 +20,7 @@ fn definition(rule: EarlyTermination, goal: Goal) -> SweepDefinition {
         base: serde_json::json!({}),
         space: Space::default(),
         seeds: vec![0],
+        aggregate: crate::ranking::AggregateRule::default(),
         seed: 0,
         run_cap: None,
         enqueue: Vec::new(),

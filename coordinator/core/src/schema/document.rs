@@ -3,10 +3,12 @@
 //! It is derived from the same structs as the checks of the file, and their doc comments are the
 //! descriptions. It is looser than the checks, which know how parts of a file depend on each other.
 
+use schemars::schema_for;
 use serde_json::{Map, Value as Json, json};
 
 use super::field::names;
 use super::workload::WorkloadSchema;
+use crate::ranking::AggregateRule;
 use crate::spec::domain::{DISTRIBUTIONS, KEYS};
 use crate::spec::header;
 
@@ -191,20 +193,32 @@ fn constraints(workload: &WorkloadSchema) -> Json {
 }
 
 fn replicates() -> Json {
+    let rules = schema_for!(AggregateRule).to_value();
     json!({
-        "description": "The seeds of every point: a number of seeds counted up from `seed`, or a \
-            list of seeds.",
+        "description": "The seeds of every point, a number counted up from `seed` or a list, and \
+            the rule by which they give one value.",
         "type": ["integer", "object"],
         "minimum": 1,
         "properties": {
+            "aggregate": {
+                "description": "Rule by which the completed seeds of a point give one value.",
+                "default": AggregateRule::default().name(),
+                "oneOf": rules["oneOf"],
+            },
+            "count": {
+                "description": "The number of seeds, counted up from `seed`.",
+                "type": "integer",
+                "minimum": 1,
+            },
             "seeds": {
+                "description": "The seeds, each once.",
                 "type": "array",
                 "items": {"type": "integer", "minimum": 0},
                 "minItems": 1,
                 "uniqueItems": true,
             },
         },
-        "required": ["seeds"],
+        "minProperties": 1,
         "additionalProperties": false,
     })
 }

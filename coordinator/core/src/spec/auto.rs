@@ -49,6 +49,7 @@ mod tests {
             base: serde_json::json!({}),
             space: Space::default(),
             seeds: (0..seeds).collect(),
+            aggregate: crate::ranking::AggregateRule::default(),
             seed: 0,
             run_cap,
             enqueue: Vec::new(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::definition::{RetryPolicy, SearchMethod, SweepDefinition};
+use crate::ranking::AggregateRule;
 use crate::space::{Constraint, Parameter, Space};
 
 /// The largest length of a mapping on one line, in bytes.
@@ -56,8 +57,13 @@ fn write_space(text: &mut String, Space { parameters, zip, constraints }: &Space
 
 fn write_limits(text: &mut String, definition: &SweepDefinition) {
     let mut add = |key: &str, value: &Json| write_entry(text, 0, key, value);
-    if definition.seeds != [definition.seed] {
-        add("replicates", &json!({ "seeds": definition.seeds }));
+    let is_usual = definition.aggregate == AggregateRule::default();
+    if definition.seeds != [definition.seed] || !is_usual {
+        let mut replicates = json!({ "seeds": definition.seeds });
+        if !is_usual {
+            replicates["aggregate"] = json!(definition.aggregate);
+        }
+        add("replicates", &replicates);
     }
     if definition.seed != 0 {
         add("seed", &json!(definition.seed));

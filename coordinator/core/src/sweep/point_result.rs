@@ -57,7 +57,9 @@ impl Sweep {
             }
         }
         let standing = PointStanding::of(tally, self.seeds());
-        PointResult { point, standing, tally, aggregate: Aggregate::of(&values) }
+        let definition = &self.planned.definition;
+        let aggregate = Aggregate::of(&values, definition.aggregate, definition.objective.goal);
+        PointResult { point, standing, tally, aggregate }
     }
 
     /// Whether the order is consistent with the ended trials.
@@ -121,7 +123,8 @@ impl Sweep {
         self.ended_seeds(point).next()?;
         let PointResult { standing, aggregate, .. } = self.point_result(point);
         let goal = self.planned.definition.objective.goal;
-        Some(Rank::new(standing, aggregate.map(|aggregate| aggregate.mean), goal, point))
+        let value = aggregate.and_then(|aggregate| aggregate.value);
+        Some(Rank::new(standing, value, goal, point))
     }
 
     fn ended_seeds(&self, point: u64) -> impl Iterator<Item = &EndedTrial> {

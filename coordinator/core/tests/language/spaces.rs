@@ -10,6 +10,7 @@ use rheo_core::definition::{RetryPolicy, SearchMethod, SweepDefinition};
 use rheo_core::id::SweepName;
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::plan::Plan;
+use rheo_core::ranking::AggregateRule;
 use rheo_core::sampler::Suggestion;
 use rheo_core::schema::WorkloadSchema;
 use rheo_core::space::{Condition, Constraint, Domain, Parameter, Point, Space};
@@ -33,6 +34,7 @@ pub(crate) fn definition(method: SearchMethod, space: Space) -> SweepDefinition 
         base: json!({}),
         space,
         seeds: vec![0],
+        aggregate: AggregateRule::default(),
         seed: 7,
         run_cap: None,
         enqueue: Vec::new(),

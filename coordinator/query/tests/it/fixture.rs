@@ -6,6 +6,7 @@ use rheo_core::id::SweepName;
 use rheo_core::log::{LogLevel, LogLine};
 use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
+use rheo_core::ranking::AggregateRule;
 use rheo_core::rows::RowBatch;
 use rheo_core::time::Timestamp;
 use rheo_model::row::{Rows, Table};
@@ -41,7 +42,7 @@ impl Fixture {
             retractions: Vec::new(),
             ranking_rules: [(
                 SweepName::parse("demo").unwrap(),
-                RankingRule { seeds: 2, goal: Goal::Maximize },
+                RankingRule { seeds: 2, goal: Goal::Maximize, aggregate: AggregateRule::Mean },
             )]
             .into(),
             position: 1,

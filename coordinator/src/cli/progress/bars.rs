@@ -48,7 +48,8 @@ impl ProgressBars {
         let left =
             sweep.estimate.map(|estimate| format!("  {} left", format::remaining(&estimate)));
         self.sweep.set_message(left.unwrap_or_default());
-        let best = sweep.best.as_ref().map(|best| format!(", best {}", best_point(best)));
+        let best =
+            sweep.best.as_ref().map(|best| format!(", best {}", best_point(best, sweep.aggregate)));
         let (done, others) = (counts.ended(), other_counts(&counts));
         let best = best.unwrap_or_default();
         self.facts.set_message(format!("{done} of {} trials{others}{best}", counts.trials));

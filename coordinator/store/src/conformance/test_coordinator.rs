@@ -12,6 +12,7 @@ use rheo_core::machine::{
 };
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::{MetricName, WorkloadName};
+use rheo_core::ranking::AggregateRule;
 use rheo_core::resources::{FreeResources, ResourceOffer};
 use rheo_core::rows::RowCounts;
 use rheo_core::schema::{WorkloadRegistry, WorkloadSchema};
@@ -235,6 +236,7 @@ fn definition(name: SweepName, method: SearchMethod) -> SweepDefinition {
         base: serde_json::json!({}),
         space: Space { parameters, ..Space::default() },
         seeds: vec![0, 1, 2],
+        aggregate: AggregateRule::default(),
         seed: 0,
         run_cap: None,
         enqueue: Vec::new(),

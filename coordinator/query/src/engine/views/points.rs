@@ -1,17 +1,19 @@
 //! The view `points`: the results of each point over its seeds, best first. The order is that of
-//! [`rheo_core::ranking`], as in `rheo run` and `rheo status`; SQL only counts and averages.
+//! [`rheo_core::ranking`], as in `rheo run` and `rheo status`; SQL only computes statistics.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray, StructArray, UInt32Array, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, StringArray, StructArray, UInt32Array, UInt64Array,
+};
 use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int64Type};
 use datafusion::common::exec_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
-use rheo_core::ranking::{PointStanding, Score, SeedTally};
+use rheo_core::ranking::{AggregateRule, PointStanding, Score, SeedStatistics, SeedTally};
 
 use super::SqlView;
 use crate::engine::RankingRule;
@@ -25,7 +27,7 @@ pub(super) const VIEW: SqlView = SqlView {
     sql: SQL,
 };
 
-const COLUMNS: [Column; 17] = [
+const COLUMNS: [Column; 18] = [
     required("sweep", ColumnType::Str, "", "the sweep"),
     required("point", ColumnType::U64, "", "the point, counted from 0 in its sweep"),
     required(
@@ -45,6 +47,14 @@ const COLUMNS: [Column; 17] = [
     required("completed", ColumnType::U32, "", "number of completed seeds"),
     required("diverged", ColumnType::U32, "", "number of diverged seeds"),
     required("failed", ColumnType::U32, "", "number of failed seeds"),
+    optional(
+        "value",
+        ColumnType::F64,
+        "",
+        "the value by which points are ranked: the mean, median or confidence bound of the metric \
+         over the completed seeds, as `replicates.aggregate` says; null without any, or if one of \
+         them lacks the metric",
+    ),
     optional(
         "mean",
         ColumnType::F64,
@@ -84,19 +94,21 @@ WITH ended AS (
     count(*) FILTER (WHERE status = 'pruned') AS pruned,
     count(*) FILTER (WHERE status = 'diverged') AS diverged,
     count(*) FILTER (WHERE status = 'failed') AS failed,
-    avg(value) AS average, stddev(value) AS sd, min(value) AS lowest, max(value) AS highest
+    avg(value) AS average, median(value) AS middle, stddev(value) AS sd, min(value) AS lowest,
+    max(value) AS highest
   FROM ended GROUP BY sweep, point
 ), averaged AS (
   SELECT *, CASE WHEN NOT isnan(average) THEN average END AS mean FROM counted
 ), judged AS (
-  SELECT *, standing(sweep, completed, pruned, diverged, failed, mean) AS standing FROM averaged
+  SELECT *, standing(sweep, completed, pruned, diverged, failed, mean, middle, sd) AS standing
+  FROM averaged
 )
 SELECT sweep, point,
   row_number() OVER (PARTITION BY sweep
     ORDER BY standing['place'], standing['score'] NULLS LAST, point) AS rank,
   standing['outcome'] AS outcome, standing['seeds'] AS seeds,
   CAST(completed AS INT UNSIGNED) AS completed, CAST(diverged AS INT UNSIGNED) AS diverged,
-  CAST(failed AS INT UNSIGNED) AS failed, mean,
+  CAST(failed AS INT UNSIGNED) AS failed, standing['value'] AS value, mean,
   CASE WHEN completed > 1 AND mean IS NOT NULL THEN sd END AS sd,
   CASE WHEN mean IS NOT NULL THEN lowest END AS lowest,
   CASE WHEN mean IS NOT NULL THEN highest END AS highest,
@@ -109,6 +121,7 @@ fn standing_fields() -> Fields {
         ("outcome", DataType::Utf8),
         ("place", DataType::UInt32),
         ("seeds", DataType::UInt32),
+        ("value", DataType::Float64),
         ("score", DataType::UInt64),
     ]
     .map(field)
@@ -116,14 +129,15 @@ fn standing_fields() -> Fields {
     .collect()
 }
 
-/// The function `standing(sweep, completed, pruned, diverged, failed, mean)`: a struct of the outcome,
-/// its rank among outcomes, the number of requested seeds, and a score that is lower for a better mean.
+/// The function `standing(sweep, completed, pruned, diverged, failed, mean, median, sd)`: a struct of
+/// the outcome, its rank among outcomes, the number of requested seeds, the value of the point, and a
+/// score that is lower for a better value.
 pub(super) fn function(ranking_rules: &BTreeMap<SweepName, RankingRule>) -> ScalarUDF {
     let ranking_rules: BTreeMap<String, RankingRule> =
         ranking_rules.iter().map(|(name, rule)| (name.to_string(), *rule)).collect();
     let mut types = vec![DataType::Utf8];
     types.extend(std::iter::repeat_n(DataType::Int64, 4));
-    types.push(DataType::Float64);
+    types.extend(std::iter::repeat_n(DataType::Float64, 3));
     create_udf(
         "standing",
         types,
@@ -138,10 +152,11 @@ fn judge_all(
     ranking_rules: &BTreeMap<String, RankingRule>,
 ) -> Result<ColumnarValue> {
     let columns = ColumnarValue::values_to_arrays(columns)?;
-    let [sweeps, counts @ .., means] = columns.as_slice() else {
-        return exec_err!("standing takes a sweep, four counts and a mean");
+    let [sweeps, counts @ .., means, medians, sds] = columns.as_slice() else {
+        return exec_err!("standing takes a sweep, four counts, a mean, a median and a deviation");
     };
-    let (sweeps, means) = (sweeps.as_string::<i32>(), means.as_primitive::<Float64Type>());
+    let sweeps = sweeps.as_string::<i32>();
+    let [means, medians, sds] = [means, medians, sds].map(AsArray::as_primitive::<Float64Type>);
     let count = |column: usize, row: usize| -> u64 {
         let counts = counts[column].as_primitive::<Int64Type>();
         u64::try_from(counts.value(row)).unwrap_or(0)
@@ -155,28 +170,52 @@ fn judge_all(
             failed: count(3, row),
         };
         // A sweep without a rule in the state: all its seeds count as requested.
-        let unknown = RankingRule { seeds: tally.completed.max(1), goal: Goal::Minimize };
+        let unknown = RankingRule {
+            seeds: tally.completed.max(1),
+            goal: Goal::Minimize,
+            aggregate: AggregateRule::default(),
+        };
         let rule = ranking_rules.get(sweeps.value(row)).copied().unwrap_or(unknown);
-        let mean = means.is_valid(row).then(|| means.value(row));
-        let score = Score::new(mean, rule.goal).sortable();
-        (PointStanding::of(tally, rule.seeds), rule.seeds, score)
+        let number = |column: &Float64Array| column.is_valid(row).then(|| column.value(row));
+        let statistics = SeedStatistics {
+            count: tally.completed,
+            mean: number(means).unwrap_or(f64::NAN),
+            sd: number(sds),
+            median: number(medians).unwrap_or(f64::NAN),
+        };
+        let value = rule.aggregate.value(rule.goal, &statistics);
+        JudgedPoint {
+            standing: PointStanding::of(tally, rule.seeds),
+            seeds: rule.seeds,
+            value,
+            score: Score::new(value, rule.goal).sortable(),
+        }
     });
     Ok(ColumnarValue::Array(Arc::new(to_struct(&judged.collect::<Vec<_>>())?)))
 }
 
-fn to_struct(judged: &[(PointStanding, u64, Option<u64>)]) -> Result<StructArray> {
-    let place = |standing: &PointStanding| {
-        let place = PointStanding::ALL.iter().position(|one| one == standing);
+/// A row of the function.
+struct JudgedPoint {
+    standing: PointStanding,
+    seeds: u64,
+    value: Option<f64>,
+    score: Option<u64>,
+}
+
+fn to_struct(judged: &[JudgedPoint]) -> Result<StructArray> {
+    let place = |standing: PointStanding| {
+        let place = PointStanding::ALL.iter().position(|one| *one == standing);
         u32::try_from(place.unwrap_or(PointStanding::ALL.len())).unwrap_or(u32::MAX)
     };
-    let outcomes = judged.iter().map(|(standing, _, _)| standing.name());
-    let places = judged.iter().map(|(standing, _, _)| place(standing));
-    let seeds = judged.iter().map(|(_, seeds, _)| u32::try_from(*seeds).unwrap_or(u32::MAX));
+    let outcomes = judged.iter().map(|one| one.standing.name());
+    let places = judged.iter().map(|one| place(one.standing));
+    let seeds = judged.iter().map(|one| u32::try_from(one.seeds).unwrap_or(u32::MAX));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(outcomes)),
         Arc::new(UInt32Array::from_iter_values(places)),
         Arc::new(UInt32Array::from_iter_values(seeds)),
-        Arc::new(judged.iter().map(|(_, _, score)| *score).collect::<UInt64Array>()),
+        Arc::new(judged.iter().map(|one| one.value).collect::<Float64Array>()),
+        Arc::new(judged.iter().map(|one| one.score).collect::<UInt64Array>()),
     ];
     Ok(StructArray::try_new(standing_fields(), columns, None)?)
 }

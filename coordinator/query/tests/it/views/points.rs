@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
-use rheo_core::ranking::{Aggregate, PointStanding, Rank, SeedTally};
+use rheo_core::ranking::{Aggregate, AggregateRule, PointStanding, Rank, SeedTally};
 use rheo_query::{RankingRule, encode_trials, report};
 
 use super::ask;
@@ -16,9 +16,14 @@ type End = (&'static str, Option<f64>);
 
 /// A sweep with these ended trials; trial k is seed k mod `seeds` of point k / `seeds`.
 fn fixture(goal: Goal, seeds: u64, ends: &[(u64, End)]) -> Fixture {
+    fixture_by(RankingRule { seeds, goal, aggregate: AggregateRule::Mean }, ends)
+}
+
+/// [`fixture`] with another rule.
+fn fixture_by(rule: RankingRule, ends: &[(u64, End)]) -> Fixture {
+    let seeds = rule.seeds;
     let mut fixture = Fixture::new();
-    fixture.ranking_rules =
-        [(SweepName::parse("demo").unwrap(), RankingRule { seeds, goal })].into();
+    fixture.ranking_rules = [(SweepName::parse("demo").unwrap(), rule)].into();
     for (index, (trial, (status, objective))) in ends.iter().enumerate() {
         let mut row = sample::trial(*trial);
         row.point = trial / seeds;
@@ -37,8 +42,9 @@ async fn order(fixture: &Fixture) -> Vec<u64> {
     lines.iter().map(|line| line[0].parse().unwrap()).collect()
 }
 
-/// The order of the points in the core.
-fn ranked(goal: Goal, seeds: u64, ends: &[(u64, End)]) -> Vec<u64> {
+/// The points in the order of the core, with their values.
+fn ranked(rule: RankingRule, ends: &[(u64, End)]) -> Vec<(u64, Option<f64>)> {
+    let RankingRule { seeds, goal, aggregate } = rule;
     let mut points: BTreeMap<u64, (SeedTally, Vec<Option<f64>>)> = BTreeMap::new();
     for (trial, (status, objective)) in ends {
         let (tally, values) = points.entry(trial / seeds).or_default();
@@ -54,12 +60,12 @@ fn ranked(goal: Goal, seeds: u64, ends: &[(u64, End)]) -> Vec<u64> {
         }
     }
     let rank = |(point, (tally, values)): (&u64, &(SeedTally, Vec<Option<f64>>))| {
-        let mean = Aggregate::of(values).map(|aggregate| aggregate.mean);
-        Rank::new(PointStanding::of(*tally, seeds), mean, goal, *point)
+        let value = Aggregate::of(values, aggregate, goal).and_then(|aggregate| aggregate.value);
+        (Rank::new(PointStanding::of(*tally, seeds), value, goal, *point), value)
     };
-    let mut ranks: Vec<Rank> = points.iter().map(rank).collect();
-    ranks.sort_unstable();
-    ranks.into_iter().map(Rank::point).collect()
+    let mut ranks: Vec<(Rank, Option<f64>)> = points.iter().map(rank).collect();
+    ranks.sort_unstable_by_key(|(rank, _)| *rank);
+    ranks.into_iter().map(|(rank, value)| (rank.point(), value)).collect()
 }
 
 #[tokio::test]
@@ -133,10 +139,26 @@ async fn sql_and_the_core_agree_on_the_order_of_points() {
                 let objective = (draw(30) > 0).then_some(value);
                 ends.push((trial, (status, objective)));
             }
-            let fixture = fixture(goal, seeds, &ends);
-            let expected = ranked(goal, seeds, &ends);
-            assert_eq!(order(&fixture).await, expected, "{goal:?}, {seeds} seeds");
+            for aggregate in AggregateRule::ALL {
+                agrees_with_core(RankingRule { seeds, goal, aggregate }, &ends).await;
+            }
         }
+    }
+}
+
+async fn agrees_with_core(rule: RankingRule, ends: &[(u64, End)]) {
+    let fixture = fixture_by(rule, ends);
+    let expected = ranked(rule, ends);
+    let lines = ask(&fixture, "SELECT point, value FROM points ORDER BY rank").await;
+    assert_eq!(lines.len(), expected.len());
+    for (line, (point, value)) in lines.iter().zip(expected) {
+        assert_eq!(line[0], point.to_string(), "{rule:?}");
+        let found = line[1].parse::<f64>().ok();
+        let is_near = match (found, value) {
+            (Some(found), Some(value)) => (found - value).abs() < 1e-9,
+            (found, value) => found == value,
+        };
+        assert!(is_near, "{rule:?}, point {point}: {found:?} {value:?}");
     }
 }
 
@@ -147,4 +169,19 @@ async fn a_leaderboard_counts_the_points_that_follow() {
     let sql = report::leaderboard_sql(&SweepName::parse("demo").unwrap(), 2);
     let counts = ask(&fixture, &format!("SELECT rank, points FROM ({sql})")).await;
     assert_eq!(counts, [["1", "30"], ["2", "30"]]);
+}
+
+#[tokio::test]
+async fn the_confidence_bound_is_that_of_students_t() {
+    use statrs::distribution::{ContinuousCDF, StudentsT};
+    let values = [0.7, 0.9, 0.75, 0.86, 0.81];
+    let ends: Vec<(u64, End)> = (0..).zip(values.map(|value| ("completed", Some(value)))).collect();
+    let aggregate = AggregateRule::LowerBound;
+    for (goal, sign) in [(Goal::Maximize, -1.0), (Goal::Minimize, 1.0)] {
+        let fixture = fixture_by(RankingRule { seeds: 5, goal, aggregate }, &ends);
+        let lines = ask(&fixture, "SELECT value, mean, sd FROM points").await;
+        let [value, mean, sd] = [0, 1, 2].map(|column| lines[0][column].parse::<f64>().unwrap());
+        let t = StudentsT::new(0.0, 1.0, 4.0).unwrap().inverse_cdf(0.95);
+        assert!((value - (mean + sign * t * sd / 5.0_f64.sqrt())).abs() < 1e-9, "{lines:?}");
+    }
 }
