@@ -26,8 +26,8 @@ parameters:
 
 fn suggestions(criterion: &mut Criterion) {
     const COUNTS: [u64; 3] = [100, 10_000, 100_000];
-    let methods: [(_, &[u64]); 3] =
-        [("random", &COUNTS), ("tpe", &COUNTS), ("gp", &[20, 50, 100, 200])];
+    let methods: [(_, &[u64]); 4] =
+        [("random", &COUNTS), ("tpe", &COUNTS), ("gp", &[20, 50, 100, 200]), ("cmaes", &COUNTS)];
     for (method, counts) in methods {
         let mut group = criterion.benchmark_group(method);
         let file = FILE.replace("METHOD", method);

@@ -82,6 +82,9 @@ pub enum SearchMethod {
     /// Gaussian process search, after a Sobol sequence of five to ten points; `tpe` takes over beyond
     /// 200 results.
     Gp,
+    /// CMA-ES, covariance matrix adaptation: populations from a normal distribution that adapts, after
+    /// a Sobol sequence of one population.
+    Cmaes,
     /// The default method with a model: `tpe`, under which name the sweep is kept.
     Bayes,
     /// The method that suits the space and the number of points; `rheo preview` names it with the
@@ -94,7 +97,13 @@ impl SearchMethod {
     pub(crate) fn resolved(self) -> Self {
         match self {
             Self::Bayes => Self::Tpe,
-            Self::Grid | Self::Random | Self::Sobol | Self::Tpe | Self::Gp | Self::Auto => self,
+            Self::Grid
+            | Self::Random
+            | Self::Sobol
+            | Self::Tpe
+            | Self::Gp
+            | Self::Cmaes
+            | Self::Auto => self,
         }
     }
 }
@@ -108,6 +117,7 @@ impl SearchMethod {
             Self::Sobol => "sobol",
             Self::Tpe => "tpe",
             Self::Gp => "gp",
+            Self::Cmaes => "cmaes",
             Self::Bayes => "bayes",
             Self::Auto => "auto",
         }

@@ -7,6 +7,7 @@
 
 mod epoch_ranks;
 mod points;
+mod settled;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use epoch_ranks::EpochStanding;
 pub use points::{PointTable, PointValue};
+pub use settled::SettledPoints;
 
 use epoch_ranks::EpochRanks;
 
@@ -64,6 +66,9 @@ pub struct History {
     /// The points by their results; empty unless points and reports are kept.
     #[serde(skip)]
     table: PointTable,
+    /// The points whose results are known in order; kept with `table`.
+    #[serde(skip)]
+    settled: SettledPoints,
     /// The order of trials where a pruner compares them. It follows from `trials`.
     #[serde(skip)]
     ranks: SkipEq<EpochRanks>,
@@ -159,6 +164,11 @@ impl History {
     /// Returns the points by their results; empty unless points and reports are kept.
     pub fn points(&self) -> &PointTable {
         &self.table
+    }
+
+    /// Returns the settled points; none unless points and reports are kept.
+    pub fn settled(&self) -> &SettledPoints {
+        &self.settled
     }
 
     /// Returns the suggestions in order; empty if they are not kept.
@@ -285,11 +295,13 @@ impl History {
     }
 
     fn push_suggestion(&mut self, suggestion: Suggestion) {
-        if self.keeps.points && self.keeps.reports {
-            self.table.note_suggestion(self.suggestions.len() as u64);
-        }
+        let number = self.suggestions.len() as u64;
         self.points.insert(Arc::clone(&suggestion.point));
         self.suggestions.push(suggestion);
+        if self.keeps.points && self.keeps.reports {
+            self.table.note_suggestion(number);
+            self.settle(number);
+        }
     }
 
     /// Records the value of the objective of `trial` after `epoch`. Repeated and late epochs are
@@ -388,7 +400,17 @@ impl History {
             let trials = self.trials.range(first..first + self.seeds).map(|(_, trial)| trial);
             let Self { seeds, goal, aggregate, .. } = *self;
             self.table.update(point, trials, RankingRule { seeds, goal, aggregate });
+            self.settle(point);
         }
+    }
+
+    /// Follows a change of the result of `point`.
+    fn settle(&mut self, point: u64) {
+        let (table, suggestions) = (&self.table, &self.suggestions);
+        self.settled.update(point, |point| {
+            let suggestion = suggestions.get(usize::try_from(point).ok()?)?;
+            (!table.is_pending(point)).then(|| (&suggestion.point, table.rank(point)))
+        });
     }
 }
 

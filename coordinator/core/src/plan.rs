@@ -13,7 +13,9 @@ use crate::id::Digest;
 use crate::metric::Goal;
 use crate::needs::Need;
 use crate::ranking::AggregateRule;
-use crate::sampler::{Enqueued, Gp, Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion, Tpe};
+use crate::sampler::{
+    Cmaes, Enqueued, Gp, Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion, Tpe,
+};
 use crate::schema::{FieldMismatch, WorkloadSchema};
 use crate::space::Point;
 use crate::space::grid_index::{CountError, GridIndex};
@@ -272,6 +274,10 @@ fn sampler(
         (SearchMethod::Tpe | SearchMethod::Bayes | SearchMethod::Auto, grid) => {
             let (start, rest) = model_fallbacks(&axes, seed, grid.ok().as_ref());
             Box::new(Tpe::new(start, rest))
+        }
+        (SearchMethod::Cmaes, grid) => {
+            let (start, rest) = model_fallbacks(&axes, seed, grid.ok().as_ref());
+            Box::new(Cmaes::new(start, rest))
         }
         (SearchMethod::Gp, grid) => {
             let fallbacks = || model_fallbacks(&axes, seed, grid.as_ref().ok());

@@ -249,7 +249,7 @@ impl Rank {
 }
 
 /// A value as an integer: smaller is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Score(u64);
 
 impl Score {

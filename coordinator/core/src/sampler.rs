@@ -4,6 +4,7 @@
 //! state, draws from no global generator and never waits, so replaying a journal gives the same
 //! suggestions with any number of workers.
 
+mod cmaes;
 mod enqueued;
 mod gp;
 mod grid;
@@ -15,6 +16,7 @@ mod tpe;
 
 use std::fmt::Debug;
 
+pub(crate) use cmaes::Cmaes;
 pub(crate) use enqueued::Enqueued;
 pub(crate) use gp::Gp;
 pub(crate) use grid::Grid;

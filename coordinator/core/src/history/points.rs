@@ -51,7 +51,7 @@ impl PointValue {
 }
 
 /// Class, epoch, score and number: points that got further are better than those that did not.
-type PointRank = (u8, Reverse<u32>, Score, u64);
+pub(crate) type PointRank = (u8, Reverse<u32>, Score, u64);
 
 /// The points of a sweep by their results.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -90,6 +90,16 @@ impl PointTable {
     /// Returns the value of `point`, if it has one.
     pub fn value(&self, point: u64) -> Option<PointValue> {
         self.values.get(&point).copied()
+    }
+
+    /// Whether `point` was suggested and has no result yet.
+    pub(super) fn is_pending(&self, point: u64) -> bool {
+        self.pending.contains(&point)
+    }
+
+    /// Returns the rank of `point` among those with a value, smaller ones first.
+    pub(crate) fn rank(&self, point: u64) -> Option<PointRank> {
+        self.value(point).map(|value| value.rank(point))
     }
 
     /// Records that `point` was suggested.

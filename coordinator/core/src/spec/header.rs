@@ -97,17 +97,25 @@ pub(super) fn foreign_key(schema: &WorkloadSchema, key: &str) -> Option<&'static
 /// Refuses methods of other tools by name; returns whether the method was one.
 pub(super) fn is_foreign_method(reader: &mut FieldReader<'_>, node: &YamlNode) -> bool {
     let YamlValue::Text(method) = &node.value else { return false };
-    let known = ["cmaes", "cma-es", "hyperband", "asha", "pbt", "custom"];
-    let is_foreign = known.contains(&method.to_lowercase().as_str());
-    if is_foreign {
-        reader
-            .report
-            .error(node.span, format!("the method `{method}` is not available in this version"))
-            .about("method")
-            .help("write `grid`, `random`, `sobol`, `tpe` or `gp`");
-        reader.faulty.insert("method".to_owned());
-    }
-    is_foreign
+    let (problem, help) = match method.to_lowercase().as_str() {
+        "cma-es" | "cma_es" => ("has another name", "write `cmaes`"),
+        "hyperband" | "asha" => (
+            "is a rule for early stopping",
+            "write it as the `type` of `early_terminate`, beside any `method`",
+        ),
+        "pbt" | "custom" => (
+            "is not available in this version",
+            "write `grid`, `random`, `sobol`, `tpe`, `gp` or `cmaes`",
+        ),
+        _ => return false,
+    };
+    reader
+        .report
+        .error(node.span, format!("the method `{method}` {problem}"))
+        .about("method")
+        .help(help);
+    reader.faulty.insert("method".to_owned());
+    true
 }
 
 /// Builds the header from its checked values; reports a missing name.

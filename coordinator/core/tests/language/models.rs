@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::spaces::{brewing, definition, plots, texts};
 
 /// The samplers that model the space.
-const MODELS: [SearchMethod; 2] = [SearchMethod::Tpe, SearchMethod::Gp];
+const MODELS: [SearchMethod; 3] = [SearchMethod::Tpe, SearchMethod::Gp, SearchMethod::Cmaes];
 
 /// A simulated sweep: workers ask for points and report results in random order.
 struct SimulatedSweep<'d> {
@@ -120,6 +120,29 @@ proptest! {
         // Asking twice changes nothing.
         let next = sweep.plan.suggest(&sweep.history, 30);
         prop_assert_eq!(next, again.plan.suggest(&again.history, 30));
+    }
+
+    /// A sampler may keep what it learned, if it is the same as if it were learned anew: also after
+    /// results were taken back, and for a history that went another way.
+    #[test]
+    fn nothing_that_a_sampler_keeps_changes_a_point(
+        seed in 0..1_000u64,
+        changes in prop::collection::vec((0..40u64, prop::option::of(-1.0..1.0f64)), 0..6),
+    ) {
+        let definition = SweepDefinition { seed, ..definition(SearchMethod::Cmaes, mixed()) };
+        let mut sweep = SimulatedSweep::new(&definition);
+        sweep.run(40, 3, &rugged);
+        let fresh = |history: &History| Plan::new(&definition, &brewing()).suggest(history, 40);
+        let before = sweep.history.clone();
+        for (trial, loss) in changes {
+            sweep.history.reopen(trial);
+            if let Some(loss) = loss {
+                sweep.history.record_end(trial, TrialEnding::Completed, Some(loss));
+            }
+            let next = sweep.plan.suggest(&sweep.history, 40);
+            prop_assert_eq!(next, fresh(&sweep.history));
+            prop_assert_eq!(sweep.plan.suggest(&before, 40), fresh(&before));
+        }
     }
 
     #[test]
