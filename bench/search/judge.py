@@ -74,16 +74,17 @@ def share(method, budget, workers):
 
 def tasks(args, methods):
     """Every search of the run, five seeds of all problems before the next five, so that a stopped run has a part of all problems."""
-    for first in range(0, args.seeds, 5):
+    end = args.first_seed + args.seeds
+    for first in range(args.first_seed, end, 5):
         for problem in args.problems:
-            for seed in range(first, min(first + 5, args.seeds)):
+            for seed in range(first, min(first + 5, end)):
                 yield from tasks_of(args, methods, problem, seed)
 
 
 def tasks_of(args, methods, problem, seed):
     """The searches of one instance of a problem."""
     for method, workers in itertools.product(methods, args.workers):
-        is_late = seed >= SLOW.get(method, args.seeds)
+        is_late = seed - args.first_seed >= SLOW.get(method, args.seeds)
         if not is_late and (method not in CONTINUOUS or is_continuous(problem)):
             yield {"problem": problem, "method": method, "workers": workers, "seed": seed, "budget": args.budget}
 
@@ -148,6 +149,7 @@ def arguments():
     parser.add_argument("--problems", nargs="+", default=["*"], help="names or patterns")
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0, help="judge a variant on seeds that it was not chosen on")
     parser.add_argument("--budget", type=int, default=100, help="evaluations of a search")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=240.0, help="start no search after so long")
