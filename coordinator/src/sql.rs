@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use rheo_core::definition::SweepDefinition;
 use rheo_core::id::SweepName;
 use rheo_core::machine::State;
 use rheo_core::sweep::Sweep;
@@ -80,7 +81,7 @@ impl QueryService {
         engine::check_text(&sql)
             .map_err(|error| refusal::status(&Reason::InvalidQuery, report(&error), None))?;
         let permits = self.acquire_permits().await?;
-        let snapshot = self.snapshot().await?;
+        let snapshot = self.snapshot(&sql).await?;
         let mut process =
             QueryProcess::start(sql, &self.place, &self.dataset, snapshot, self.limits).await?;
         // An error of the query is known before its first chunk.
@@ -118,7 +119,8 @@ impl QueryService {
         Ok((admitted, running.map_err(|error| Status::internal(error.to_string()))?))
     }
 
-    async fn snapshot(&self) -> Result<JournalSnapshot, Status> {
+    /// Takes a snapshot of the results for the query `sql`.
+    async fn snapshot(&self, sql: &str) -> Result<JournalSnapshot, Status> {
         // Pinned first, so that parts named by the journal stay readable.
         let pin = self.dataset.pin();
         let journal = Arc::clone(&self.journal);
@@ -131,8 +133,10 @@ impl QueryService {
         let (index, view) =
             read.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
         // Read last, so that it has every sweep with rows in the journal.
-        let contests = self.handle.read(contests).await?;
-        Ok(JournalSnapshot { pin, index, view, contests })
+        let sql = sql.to_owned();
+        let read = move |state: &State| (contests(state), definitions(state, &sql));
+        let (contests, definitions) = self.handle.read(read).await?;
+        Ok(JournalSnapshot { pin, index, view, contests, definitions })
     }
 }
 
@@ -144,6 +148,12 @@ fn contests(state: &State) -> BTreeMap<SweepName, RankingRule> {
         aggregate: sweep.planned.definition.aggregate,
     };
     state.sweeps.iter().map(|(name, sweep)| (name.clone(), contest(sweep))).collect()
+}
+
+/// Returns the definitions of the sweeps that the query `sql` needs.
+fn definitions(state: &State, sql: &str) -> BTreeMap<SweepName, SweepDefinition> {
+    let needed = state.sweeps.iter().filter(|(name, _)| engine::needs_definition(sql, name));
+    needed.map(|(name, sweep)| (name.clone(), sweep.planned.definition.clone())).collect()
 }
 
 fn stopping() -> Status {

@@ -62,11 +62,6 @@ pub struct Importances {
 impl Importances {
     /// The number of points from which on the importances are reliable: five of them are the best.
     pub const ENOUGH_POINTS: usize = 50;
-
-    /// Whether there are enough points.
-    pub fn is_reliable(&self) -> bool {
-        self.points >= Self::ENOUGH_POINTS
-    }
 }
 
 /// The importance of a parameter.

@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "shared with the tests")]
 mod sample;
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use bytes::Bytes;
@@ -147,6 +148,7 @@ fn querying(criterion: &mut Criterion) {
                     pending: Vec::new(),
                     retractions: Vec::new(),
                     ranking_rules: [(demo(), rule)].into(),
+                    definitions: BTreeMap::new(),
                 };
                 runtime.block_on(async {
                     let answer = engine.query(snapshot, &sql).await.expect("an answer");

@@ -12,6 +12,7 @@ mod bounds;
 mod checked;
 mod error;
 mod exceeded_limit;
+mod importance;
 mod part_store;
 mod scan;
 mod views;
@@ -28,6 +29,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use rheo_core::definition::SweepDefinition;
 use rheo_core::id::SweepName;
 use rheo_core::part::{Part, Retraction};
 pub use rheo_core::ranking::RankingRule;
@@ -38,7 +40,10 @@ use tokio_stream::StreamExt;
 pub use bounds::check_text;
 pub use error::Error;
 pub use exceeded_limit::ExceededLimit;
+pub use importance::{IMPORTANCE, SqlFunction, needs_definition};
 pub use views::{SqlView, VIEWS};
+
+use importance::ImportanceFunction;
 
 use crate::dataset::{Dataset, Pin};
 use crate::limits::Limits;
@@ -56,6 +61,8 @@ pub struct QuerySnapshot {
     pub retractions: Vec<Retraction>,
     /// The ranking rule of each sweep, which its rows do not contain.
     pub ranking_rules: BTreeMap<SweepName, RankingRule>,
+    /// The definitions of the sweeps that the query [needs](needs_definition).
+    pub definitions: BTreeMap<SweepName, SweepDefinition>,
 }
 
 /// A committed batch that is in no part yet.
@@ -118,6 +125,11 @@ impl QueryEngine {
         let snapshot = Arc::new(snapshot);
         for table in Table::ALL {
             let view = scan::view(table, &snapshot, &self.dataset).map_err(Error::Failed)?;
+            if table == Table::Trials {
+                let (snapshot, trials) = (Arc::clone(&snapshot), Arc::clone(&view));
+                let function = Arc::new(ImportanceFunction { snapshot, trials });
+                context.register_udtf(IMPORTANCE.name, function);
+            }
             context.register_table(table.name(), view).map_err(Error::Failed)?;
         }
         let state = context.state();

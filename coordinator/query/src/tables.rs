@@ -58,6 +58,13 @@ pub struct Column {
     pub meaning: &'static str,
 }
 
+impl Column {
+    /// Returns the column as a field of a schema.
+    pub(crate) fn field(self) -> Field {
+        Field::new(self.name, self.kind.data_type(), self.nullable)
+    }
+}
+
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnType {
@@ -141,8 +148,7 @@ pub fn columns(table: Table) -> impl Iterator<Item = Column> {
 pub fn schema(table: Table) -> SchemaRef {
     static SCHEMAS: LazyLock<[SchemaRef; Table::ALL.len()]> = LazyLock::new(|| {
         Table::ALL.map(|table| {
-            let field = |c: Column| Field::new(c.name, c.kind.data_type(), c.nullable);
-            Arc::new(Schema::new(columns(table).map(field).collect::<Vec<_>>()))
+            Arc::new(Schema::new(columns(table).map(Column::field).collect::<Vec<_>>()))
         })
     });
     Arc::clone(&SCHEMAS[table as usize])

@@ -177,6 +177,7 @@ async fn run(
         pending: pending.collect(),
         retractions: request.retractions.clone(),
         ranking_rules: request.contests.clone(),
+        definitions: request.definitions.clone(),
     };
     let beside = dataset.clone();
     std::thread::spawn(move || report_checked(&beside));

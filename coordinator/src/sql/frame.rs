@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use rheo_core::definition::SweepDefinition;
 use rheo_core::id::SweepName;
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
@@ -36,6 +37,8 @@ pub(super) struct QueryRequest {
     pub(super) retractions: Vec<Retraction>,
     /// The ranking rule of each sweep.
     pub(super) contests: BTreeMap<SweepName, RankingRule>,
+    /// The definitions of the sweeps that the query needs.
+    pub(super) definitions: BTreeMap<SweepName, SweepDefinition>,
     pub(super) memory: usize,
     pub(super) disk: u64,
     pub(super) threads: usize,
@@ -183,6 +186,9 @@ impl Frame {
 
 #[cfg(test)]
 mod tests {
+    use rheo_core::spec;
+    use rheo_model::networks;
+
     use super::*;
 
     #[test]
@@ -194,6 +200,8 @@ mod tests {
             rows: 1,
             bytes,
         };
+        let file = "name: demo\nmethod: random\nrun_cap: 4\nparameters: {training.optimizer.lr: {min: 1.0e-4, max: 0.1}}";
+        let definition = spec::parse(&networks::workloads(), "demo", file).unwrap().definition;
         let request = QueryRequest {
             sql: "SELECT 1".to_owned(),
             directory: Some("/results".into()),
@@ -201,6 +209,7 @@ mod tests {
             parts: Vec::new(),
             retractions: Vec::new(),
             contests: BTreeMap::new(),
+            definitions: [(definition.name.clone(), definition)].into(),
             memory: 1,
             disk: 2,
             threads: 3,

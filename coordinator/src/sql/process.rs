@@ -14,6 +14,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rheo_core::definition::SweepDefinition;
 use rheo_core::excerpt::excerpt;
 use rheo_core::id::SweepName;
 use rheo_proto::refusal::{self, Reason};
@@ -56,6 +57,8 @@ pub(super) struct JournalSnapshot {
     pub(super) view: Box<dyn JournalView>,
     /// The ranking rule of each sweep.
     pub(super) contests: BTreeMap<SweepName, RankingRule>,
+    /// The definitions of the sweeps that the query needs.
+    pub(super) definitions: BTreeMap<SweepName, SweepDefinition>,
 }
 
 /// The process of a query; a drop ends it.
@@ -109,7 +112,7 @@ impl QueryProcess {
         snapshot: JournalSnapshot,
         limits: Limits,
     ) -> Result<Self, Status> {
-        let JournalSnapshot { pin, mut index, view, contests } = snapshot;
+        let JournalSnapshot { pin, mut index, view, contests, definitions } = snapshot;
         for part in index.parts.iter_mut().filter(|part| dataset.is_checked(part)) {
             part.digest = None;
         }
@@ -121,7 +124,8 @@ impl QueryProcess {
             let out = child.stdout.take().ok_or_else(missing)?;
             let err = child.stderr.take().ok_or_else(missing)?;
             let stderr = tokio::spawn(read_stderr(err));
-            let request = QueryRequest { contests, ..build_request(sql, place, index, limits) };
+            let request = build_request(sql, place, index, limits);
+            let request = QueryRequest { contests, definitions, ..request };
             let running = Some(ScratchChild { child, scratch });
             send_request(&mut stdin, &request.encode()?, view).await?;
             io::Result::Ok(Self {
@@ -282,6 +286,7 @@ fn build_request(
         parts: index.parts,
         retractions: index.retractions,
         contests: BTreeMap::new(),
+        definitions: BTreeMap::new(),
         memory: limits.memory,
         disk: limits.disk,
         threads: limits.threads,

@@ -143,9 +143,15 @@ impl TestDataset {
     fn queried(&self, dataset: &Dataset, journal: &TestJournal, pin: Pin) -> Vec<(u64, String)> {
         let engine = QueryEngine::new(dataset, Limits::default()).unwrap();
         let (parts, retractions) = (journal.parts.clone(), journal.retractions.clone());
-        let ranking_rules = BTreeMap::new();
-        let snapshot =
-            QuerySnapshot { pin, parts, retractions, ranking_rules, pending: Vec::new() };
+        let (ranking_rules, definitions) = (BTreeMap::new(), BTreeMap::new());
+        let snapshot = QuerySnapshot {
+            pin,
+            parts,
+            retractions,
+            ranking_rules,
+            definitions,
+            pending: Vec::new(),
+        };
         let batches = self.runtime.block_on(async {
             let answer = engine.query(snapshot, "SELECT trial, status FROM trials").await;
             answer.unwrap().collect().await.unwrap()

@@ -7,6 +7,7 @@ use rheo_core::excerpt::excerpt;
 use rheo_model::row::Table;
 
 use super::exceeded_limit::{ExceededLimit, NESTED};
+use super::importance::CallError;
 use super::{VIEWS, checked};
 use crate::dataset::DamagedPart;
 
@@ -45,6 +46,9 @@ pub enum Error {
         /// The existing columns.
         columns: Vec<String>,
     },
+    /// A function was called with a wrong argument.
+    #[error("{0}")]
+    Argument(String),
     /// The query is invalid for another reason.
     #[error("not a valid query: {0}")]
     Invalid(String),
@@ -93,6 +97,11 @@ impl Error {
 
     /// An error of planning a statement that mentions `tables`.
     pub(super) fn from_planning(error: &DataFusionError, tables: &[TableReference]) -> Self {
+        if let DataFusionError::External(cause) = error.find_root()
+            && let Some(cause) = cause.downcast_ref::<CallError>()
+        {
+            return Self::Argument(cause.to_string());
+        }
         let message = error.find_root().message().into_owned();
         // The planner's message adds the catalogue, which the query did not name.
         let unknown = tables.iter().find(|table| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rheo_core::definition::SweepDefinition;
 use rheo_core::id::SweepName;
 use rheo_core::log::{LogLevel, LogLine};
 use rheo_core::metric::Goal;
@@ -27,6 +28,8 @@ pub(crate) struct Fixture {
     pub(crate) retractions: Vec<Retraction>,
     /// The ranking rules; by default `demo` has two seeds and maximises.
     pub(crate) ranking_rules: BTreeMap<SweepName, RankingRule>,
+    /// The definitions of sweeps; none by default.
+    pub(crate) definitions: BTreeMap<SweepName, SweepDefinition>,
     /// The next journal position.
     pub(crate) position: u64,
 }
@@ -45,6 +48,7 @@ impl Fixture {
                 RankingRule { seeds: 2, goal: Goal::Maximize, aggregate: AggregateRule::Mean },
             )]
             .into(),
+            definitions: BTreeMap::new(),
             position: 1,
         }
     }
@@ -99,6 +103,7 @@ impl Fixture {
             pending: self.pending.clone(),
             retractions: self.retractions.clone(),
             ranking_rules: self.ranking_rules.clone(),
+            definitions: self.definitions.clone(),
         }
     }
 

@@ -1,11 +1,11 @@
-//! The reference of tables and views in docs/results.md is generated from the code. `RHEO_BLESS=1`
+//! The reference of tables, views and functions in docs/results.md is generated from the code. `RHEO_BLESS=1`
 //! updates it.
 
 use std::fmt::Write;
 use std::fs;
 
 use rheo_model::row::Table;
-use rheo_query::engine::VIEWS;
+use rheo_query::engine::{IMPORTANCE, SqlFunction, VIEWS};
 use rheo_query::{Column, SCHEMA_VERSION, columns, schema};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results.md");
@@ -46,6 +46,11 @@ fn generate() -> String {
     for view in VIEWS {
         write!(text, "\n## {}\n\n{}\n\n{HEAD}", view.name, view.about).unwrap();
         view.columns.iter().for_each(|column| describe(&mut text, *column));
+    }
+    let SqlFunction { name, arguments, about, columns } = IMPORTANCE;
+    write!(text, "\n## {name}({arguments})\n\n{about}\n\n{HEAD}").unwrap();
+    for column in columns {
+        describe(&mut text, *column);
     }
     text
 }

@@ -1,6 +1,7 @@
-//! Tests of the views on rows with known results.
+//! Tests of views and table functions on rows with known results.
 
 mod comparisons;
+mod importance;
 mod points;
 mod pooled_gain_fits;
 mod robustness;
@@ -87,6 +88,7 @@ async fn views_have_their_listed_columns() {
 async fn the_queries_of_the_reference_run() {
     let mut fixture = Fixture::new();
     fixture.run("demo", 0);
+    fixture.definitions = importance::definitions("psmnist-kinds");
     let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results.md");
     let text = std::fs::read_to_string(reference).unwrap();
     let blocks = text.split("```sql\n").skip(1).map(|block| block.split("```").next().unwrap());
