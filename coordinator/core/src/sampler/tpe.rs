@@ -5,13 +5,14 @@
 //! l(x) / g(x) has the largest expected improvement: Bergstra J, Bardenet R, Bengio Y, Kégl B (2011),
 //! Algorithms for hyper-parameter optimization, NeurIPS 24. Kernels span all axes, as in Falkner S,
 //! Klein A, Hutter F (2018), BOHB, ICML, PMLR 80:1437-1446; the rules for their number, weights and
-//! widths are those of Watanabe S (2023), arXiv:2304.11127, for Optuna's estimator:
+//! form are those of Watanabe S (2023), arXiv:2304.11127, for multivariate kernels. Their widths are
+//! 0.35 times as large, which `bench/search` found better (docs/search.md):
 //!
 //! * the best min(⌈n/10⌉, 25) of n points are good; points that got further come before those that
 //!   were pruned earlier, and diverged ones last;
-//! * a kernel is a product over the axes: a normal density of width n^(-1/(d+4)) / 5, truncated to
-//!   [0, 1], on an axis with an order, and the share of equal rows on one without; one more kernel is
-//!   the prior;
+//! * a kernel is a product over the axes: a normal density of width 0.07 n^(-1/(d+4)), but at
+//!   least 0.35 / min(n + 2, 100) and half a row, truncated to [0, 1], on an axis with an order, and
+//!   the share of equal rows on one without; one more kernel is the prior;
 //! * the 25 latest points have weight 1, earlier ones less.
 //!
 //! Pending points count among the others, so that points chosen together spread out (constant liar).
@@ -52,7 +53,17 @@ const MAX_OTHERS: usize = 150;
 const MAX_PENDING: usize = 100;
 
 /// The width of a kernel around a single point.
-const WIDTH: f64 = 0.2;
+const WIDTH: f64 = 0.07;
+
+/// The least width of a kernel, times the number of kernels up to [`MAX_WIDTH_COUNT`].
+const LEAST_WIDTH: f64 = 0.35;
+
+/// The largest number of kernels by which the least width falls.
+const MAX_WIDTH_COUNT: f64 = 100.0;
+
+/// The least width of a kernel in rows: about a third of the kernel lies outside its own row, so that
+/// no value of a short list is kept for ever.
+const LEAST_ROW_WIDTH: f64 = 0.5;
 
 /// The largest number of rows whose probabilities are tabulated; cells of more rows are narrow, and
 /// the density at their middle suffices.
@@ -197,7 +208,7 @@ impl<'s> Mixture<'s> {
         let cumulative = cumulative.collect();
         let dimensions = space.scales().len() as f64;
         let width = WIDTH * (count.max(1) as f64).powf(-1.0 / (dimensions + 4.0));
-        let width = width.max(1.0 / (count as f64 + 2.0).min(100.0));
+        let width = width.max(LEAST_WIDTH / (count as f64 + 2.0).min(MAX_WIDTH_COUNT));
         let axes =
             (0..space.scales().len()).map(|axis| KernelAxis::new(space, axis, &centres, width));
         let axes = axes.collect();
@@ -238,6 +249,10 @@ impl<'s> Mixture<'s> {
 
 impl KernelAxis {
     fn new(space: &EncodedSpace, axis: usize, centres: &[Coordinates], width: f64) -> Self {
+        let width = match space.scales()[axis] {
+            Scale::Ordered(rows) => width.max(LEAST_ROW_WIDTH / rows as f64),
+            Scale::Continuous | Scale::Choice(_) => width,
+        };
         let below = |x: f64, centre: f64| normal::probability((x - centre) / width);
         let inside = |centre: f64| (below(1.0, centre) - below(0.0, centre)).max(f64::MIN_POSITIVE);
         match space.scales()[axis] {
