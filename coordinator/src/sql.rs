@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rheo_core::definition::SweepDefinition;
 use rheo_core::id::SweepName;
 use rheo_core::machine::State;
-use rheo_core::sweep::Sweep;
+use rheo_core::sweep::{Sweep, SweepEndReason};
 use rheo_proto::refusal::{self, Reason};
 use rheo_query::limits::{self, Limits};
 use rheo_query::{Dataset, RankingRule, engine};
@@ -134,9 +134,10 @@ impl QueryService {
             read.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
         // Read last, so that it has every sweep with rows in the journal.
         let sql = sql.to_owned();
-        let read = move |state: &State| (contests(state), definitions(state, &sql));
-        let (contests, definitions) = self.handle.read(read).await?;
-        Ok(JournalSnapshot { pin, index, view, contests, definitions })
+        let read =
+            move |state: &State| (contests(state), definitions(state, &sql), end_reasons(state));
+        let (contests, definitions, end_reasons) = self.handle.read(read).await?;
+        Ok(JournalSnapshot { pin, index, view, contests, definitions, end_reasons })
     }
 }
 
@@ -154,6 +155,13 @@ fn contests(state: &State) -> BTreeMap<SweepName, RankingRule> {
 fn definitions(state: &State, sql: &str) -> BTreeMap<SweepName, SweepDefinition> {
     let needed = state.sweeps.iter().filter(|(name, _)| engine::needs_definition(sql, name));
     needed.map(|(name, sweep)| (name.clone(), sweep.planned.definition.clone())).collect()
+}
+
+/// Returns the reasons of the sweeps that start no further trial.
+fn end_reasons(state: &State) -> BTreeMap<SweepName, SweepEndReason> {
+    let reason = |sweep: &Sweep| sweep.ended.map(|(reason, _)| reason).or(sweep.closed);
+    let sweeps = state.sweeps.iter();
+    sweeps.filter_map(|(name, sweep)| Some((name.clone(), reason(sweep)?))).collect()
 }
 
 fn stopping() -> Status {

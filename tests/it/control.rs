@@ -1,6 +1,7 @@
 //! Pausing, cancelling, listing: what people do to a sweep, with and without a coordinator running.
 
 use rheo_tests::{RunningProgram, TestBench, wait_for};
+use serde_json::json;
 
 use crate::sweeps::SMALL;
 
@@ -13,6 +14,46 @@ fn serve(bench: &TestBench) -> RunningProgram {
 fn phase(bench: &TestBench) -> String {
     let status = bench.run(&["status", "small", "--output", "json"]).expect(0).json();
     status["sweeps"][0]["phase"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_rule_of_stop_ends_a_sweep_and_is_named() {
+    let bench = TestBench::default();
+    let file = SMALL.to_owned() + "stop: {trials: 2}\n";
+    // One trial at a time.
+    let run = || bench.run(&["run", "small.yaml", "--workers", "1", "--slots", "1"]).expect(0);
+    bench.file("small.yaml", &file);
+    let preview = bench.run(&["preview", "small.yaml"]).expect(0).out;
+    assert!(preview.contains("Ends after 2 ended or paused trials"), "{preview}");
+    let said = run();
+    assert!(said.out.contains("small ended: stop_trials: 2 of 6 trials completed"), "{}", said.out);
+    let status = bench.run(&["status", "small", "--output", "json"]).expect(0).json();
+    let sweep = &status["sweeps"][0];
+    assert_eq!([&sweep["phase"], &sweep["reason"]], ["ended", "stop_trials"]);
+    assert!(bench.run(&["status"]).expect(0).out.contains("ended: stop_trials"));
+    assert_eq!(bench.value("select end_reason from sweeps"), "stop_trials");
+    bench.run(&["wait", "small"]).expect(0);
+    // Another two.
+    bench.run(&["resume", "small"]).expect(0);
+    let said = run();
+    assert!(said.out.contains("stop_trials: 4 of 6 trials completed"), "{}", said.out);
+}
+
+#[test]
+fn running_trials_go_on_to_their_end_after_a_rule_is_reached() {
+    let bench = TestBench::default();
+    // Two trials run side by side; the epochs of the first commits reach the rule.
+    let file = SMALL.to_owned() + "stop: {epochs: 1}\n";
+    let file = bench.file("small.yaml", &file);
+    let said = bench.run(&["run", file, "--workers", "2", "--slots", "1"]).expect(0);
+    assert!(said.out.contains("small ended: stop_epochs"), "{}", said.out);
+    let ends = bench.query("select status, epochs from trials");
+    // At most those that ran side by side when the first epoch was committed.
+    assert!((1..=2).contains(&ends.len()), "{ends:?}");
+    for end in &ends {
+        assert_eq!([&end["status"], &end["epochs"]], [&json!("completed"), &ends[0]["epochs"]]);
+    }
+    assert_eq!(bench.value("select end_reason from sweeps"), "stop_epochs");
 }
 
 #[test]

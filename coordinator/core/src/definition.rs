@@ -5,6 +5,7 @@
 //! formats and order of keys. The order of `parameters` is part of the meaning. Spans are not kept.
 
 mod early_termination;
+mod stop;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 pub use early_termination::{EarlyTermination, HalvingMode};
+pub use stop::{NoImprovement, StopRules};
 
 use crate::id::SweepName;
 use crate::metric::Objective;
@@ -56,6 +58,9 @@ pub struct SweepDefinition {
     /// The number of failed trials at which the sweep ends early.
     #[serde(default)]
     pub max_failed_trials: Option<u64>,
+    /// The rules that end the sweep early.
+    #[serde(default, skip_serializing_if = "StopRules::is_empty")]
+    pub stop: StopRules,
     /// The retry budgets.
     #[serde(default)]
     pub retry: RetryPolicy,
@@ -207,6 +212,7 @@ impl fmt::Display for SweepDefinition {
         write_lines(f, "run_cap", &json(&self.run_cap))?;
         write_lines(f, "max_failed_trials", &json(&self.max_failed_trials))?;
         write_lines(f, "early_terminate", &json(&self.early_terminate))?;
+        write_lines(f, "stop", &json(&self.stop))?;
         write_lines(f, "retry", &json(&self.retry))
     }
 }

@@ -322,6 +322,7 @@ mod tests {
             seed: 0,
             run_cap: None,
             max_failed_trials: None,
+            stop: crate::definition::StopRules::default(),
             retry: RetryPolicy::default(),
             enqueue: Vec::new(),
             early_terminate: None,

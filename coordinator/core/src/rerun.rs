@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use crate::definition::{SearchMethod, SweepDefinition};
+use crate::definition::{SearchMethod, StopRules, SweepDefinition};
 use crate::id::SweepName;
 use crate::metric::Objective;
 use crate::plan::{set, with_point};
@@ -99,6 +99,7 @@ pub fn rerun(
         enqueue: Vec::new(),
         early_terminate: None,
         max_failed_trials: None,
+        stop: StopRules::default(),
         retry: definition.retry.clone(),
     })
 }

@@ -270,6 +270,7 @@ fn define_sweep(
         run_cap: header.run_cap,
         enqueue: Vec::new(),
         max_failed_trials: header.max_failed_trials,
+        stop: header.stop,
         retry: header.retry,
         early_terminate,
     };

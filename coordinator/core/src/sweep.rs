@@ -10,7 +10,9 @@ mod event;
 mod outcome;
 mod planned_sweep;
 mod point_result;
+mod spending;
 mod state;
+mod stop;
 
 pub use event::{
     AttemptEnded, PointChosen, PointRequested, ReopenedTrial, RestartedTrial, StopRequested,
@@ -21,6 +23,7 @@ pub use event::{
 pub use outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
 pub use planned_sweep::PlannedSweep;
 pub use point_result::PointResult;
+pub use spending::SweepSpending;
 pub use state::{EndedTrial, Lease, Sweep, Trial};
 
 pub(crate) use planned_sweep::ChosenPoint;

@@ -149,6 +149,7 @@ fn querying(criterion: &mut Criterion) {
                     retractions: Vec::new(),
                     ranking_rules: [(demo(), rule)].into(),
                     definitions: BTreeMap::new(),
+                    end_reasons: [].into(),
                 };
                 runtime.block_on(async {
                     let answer = engine.query(snapshot, &sql).await.expect("an answer");

@@ -34,6 +34,7 @@ use rheo_core::id::SweepName;
 use rheo_core::part::{Part, Retraction};
 pub use rheo_core::ranking::RankingRule;
 use rheo_core::rows::RowBatch;
+use rheo_core::sweep::SweepEndReason;
 use rheo_model::row::Table;
 use tokio_stream::StreamExt;
 
@@ -63,6 +64,8 @@ pub struct QuerySnapshot {
     pub ranking_rules: BTreeMap<SweepName, RankingRule>,
     /// The definitions of the sweeps that the query [needs](needs_definition).
     pub definitions: BTreeMap<SweepName, SweepDefinition>,
+    /// The reasons of the sweeps that start no further trial.
+    pub end_reasons: BTreeMap<SweepName, SweepEndReason>,
 }
 
 /// A committed batch that is in no part yet.
@@ -144,9 +147,7 @@ impl QueryEngine {
             let all = Some("information_schema");
             tables.iter().any(|table| table.table() == name || table.schema() == all)
         };
-        views::register(&context, &snapshot.ranking_rules, is_wanted)
-            .await
-            .map_err(Error::Failed)?;
+        views::register(&context, &snapshot, is_wanted).await.map_err(Error::Failed)?;
         let plan = state
             .statement_to_plan(statement)
             .await

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rheo_core::definition::SweepDefinition;
+use rheo_core::definition::{NoImprovement, StopRules, SweepDefinition};
 use rheo_core::history::History;
 use rheo_core::plan::{PlanEndReason, PlannedTrial};
 use rheo_core::sampler::Suggestion;
@@ -93,6 +93,9 @@ fn print_definition(definition: &SweepDefinition, planned: &PlannedSweep) -> Res
     for line in early_termination(planned) {
         format::print(line)?;
     }
+    if !definition.stop.is_empty() {
+        format::print(stop_rules(&definition.stop))?;
+    }
     let mut table = format::table(&["\nPARAMETER", "\nVALUES", "\nWHEN"]);
     for parameter in &definition.space.parameters {
         let when = parameter.when.iter().map(|condition| {
@@ -113,6 +116,22 @@ fn early_termination(planned: &PlannedSweep) -> Vec<String> {
         *first = format!("Early stopping by {first}");
     }
     lines
+}
+
+/// Returns a sentence about the rules that end the sweep early.
+fn stop_rules(rules: &StopRules) -> String {
+    let rules = [
+        rules.trials.map(|trials| format!("{trials} ended or paused trials")),
+        rules.epochs.map(|epochs| format!("{epochs} committed epochs")),
+        rules.wall_time.map(|seconds| format!("{seconds} s since the first trial started")),
+        rules.worker_hours.map(|hours| format!("{hours} worker hours")),
+        rules.no_improvement.map(|NoImprovement { points, min_delta }| {
+            let delta = if min_delta > 0.0 { format!(" by {min_delta}") } else { String::new() };
+            format!("{points} points without an improvement{delta}")
+        }),
+    ];
+    let rules: Vec<String> = rules.into_iter().flatten().collect();
+    format!("Ends after {}", rules.join(", or after "))
 }
 
 /// Returns the largest number of epochs among the first trials.
@@ -181,6 +200,7 @@ fn json(planned: &PlannedSweep, shown: &[PlannedTrial], missing: &[String]) -> V
         "seeds": planned.definition.seeds,
         "parameters": planned.definition.space.parameters,
         "early_terminate": planned.definition.early_terminate,
+        "stop": planned.definition.stop,
         "missing_data": missing,
         "first": shown.iter().map(trial).collect::<Vec<_>>(),
     })

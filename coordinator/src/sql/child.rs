@@ -178,6 +178,7 @@ async fn run(
         retractions: request.retractions.clone(),
         ranking_rules: request.contests.clone(),
         definitions: request.definitions.clone(),
+        end_reasons: request.end_reasons.clone(),
     };
     let beside = dataset.clone();
     std::thread::spawn(move || report_checked(&beside));

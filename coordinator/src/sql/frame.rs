@@ -14,6 +14,7 @@ use rheo_core::definition::SweepDefinition;
 use rheo_core::id::SweepName;
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
+use rheo_core::sweep::SweepEndReason;
 use rheo_query::dataset::DamagedPart;
 use rheo_query::{Limits, RankingRule};
 use rheo_store::storage_url::StorageUrl;
@@ -39,6 +40,8 @@ pub(super) struct QueryRequest {
     pub(super) contests: BTreeMap<SweepName, RankingRule>,
     /// The definitions of the sweeps that the query needs.
     pub(super) definitions: BTreeMap<SweepName, SweepDefinition>,
+    /// The reasons of the sweeps that start no further trial.
+    pub(super) end_reasons: BTreeMap<SweepName, SweepEndReason>,
     pub(super) memory: usize,
     pub(super) disk: u64,
     pub(super) threads: usize,
@@ -210,6 +213,7 @@ mod tests {
             retractions: Vec::new(),
             contests: BTreeMap::new(),
             definitions: [(definition.name.clone(), definition)].into(),
+            end_reasons: BTreeMap::new(),
             memory: 1,
             disk: 2,
             threads: 3,

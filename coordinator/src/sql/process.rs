@@ -17,6 +17,7 @@ use bytes::Bytes;
 use rheo_core::definition::SweepDefinition;
 use rheo_core::excerpt::excerpt;
 use rheo_core::id::SweepName;
+use rheo_core::sweep::SweepEndReason;
 use rheo_proto::refusal::{self, Reason};
 use rheo_query::{Dataset, Limits, Pin, RankingRule};
 use rheo_store::storage_url::StorageUrl;
@@ -59,6 +60,8 @@ pub(super) struct JournalSnapshot {
     pub(super) contests: BTreeMap<SweepName, RankingRule>,
     /// The definitions of the sweeps that the query needs.
     pub(super) definitions: BTreeMap<SweepName, SweepDefinition>,
+    /// The reasons of the sweeps that start no further trial.
+    pub(super) end_reasons: BTreeMap<SweepName, SweepEndReason>,
 }
 
 /// The process of a query; a drop ends it.
@@ -112,7 +115,7 @@ impl QueryProcess {
         snapshot: JournalSnapshot,
         limits: Limits,
     ) -> Result<Self, Status> {
-        let JournalSnapshot { pin, mut index, view, contests, definitions } = snapshot;
+        let JournalSnapshot { pin, mut index, view, contests, definitions, end_reasons } = snapshot;
         for part in index.parts.iter_mut().filter(|part| dataset.is_checked(part)) {
             part.digest = None;
         }
@@ -125,7 +128,7 @@ impl QueryProcess {
             let err = child.stderr.take().ok_or_else(missing)?;
             let stderr = tokio::spawn(read_stderr(err));
             let request = build_request(sql, place, index, limits);
-            let request = QueryRequest { contests, definitions, ..request };
+            let request = QueryRequest { contests, definitions, end_reasons, ..request };
             let running = Some(ScratchChild { child, scratch });
             send_request(&mut stdin, &request.encode()?, view).await?;
             io::Result::Ok(Self {
@@ -287,6 +290,7 @@ fn build_request(
         retractions: index.retractions,
         contests: BTreeMap::new(),
         definitions: BTreeMap::new(),
+        end_reasons: BTreeMap::new(),
         memory: limits.memory,
         disk: limits.disk,
         threads: limits.threads,

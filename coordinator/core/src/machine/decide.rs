@@ -76,7 +76,11 @@ pub fn decide(
         Command::ReportLost { worker } => {
             Ok(worker::depart(state, *worker, AttemptOutcome::Lost, None, now))
         }
-        Command::Tick => Ok(worker::expire(state, now)),
+        Command::Tick => {
+            let mut events = worker::expire(state, now);
+            events.extend(rule_events(state, now));
+            Ok(events)
+        }
     }
 }
 
@@ -117,8 +121,16 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
     let mut follow = Vec::new();
     for sweep in names.iter().filter_map(|name| state.sweeps.get(*name)) {
         let own = events.iter().filter(|event| event.sweep() == Some(sweep.name()));
-        let caused = own.flat_map(|event| consequence(sweep, event, now));
-        let caused: Vec<Event> = caused.collect();
+        let mut caused: Vec<Event> =
+            own.clone().flat_map(|event| consequence(sweep, event, now)).collect();
+        // Trials that end together close the sweep once.
+        let mut is_closed = false;
+        caused.retain(|event| {
+            !matches!(event, Event::SweepClosed(_)) || !std::mem::replace(&mut is_closed, true)
+        });
+        if !is_closed && own.clone().any(spends) {
+            caused.extend(rule_event(sweep, now));
+        }
         if caused.is_empty() {
             follow.extend(cancel_waiting(sweep, now));
         }
@@ -139,14 +151,29 @@ fn consequence(sweep: &Sweep, event: &Event, now: Timestamp) -> Vec<Event> {
             judgement::judge(sweep, attempt.trial.index, now)
         }
         Event::TrialEnded(_) if sweep.closed.is_none() => {
-            let sweep_name = sweep.name().clone();
-            let closed = limit_reached(sweep, event).map(|reason| {
-                Event::SweepClosed(SweepClosed { sweep: sweep_name, reason, request: None })
-            });
-            closed.into_iter().collect()
+            limit_reached(sweep, event).map(|reason| closed(sweep, reason)).into_iter().collect()
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether a sweep may have reached a rule of `stop:` with `event`.
+fn spends(event: &Event) -> bool {
+    matches!(event, Event::TrialCommitted(_) | Event::TrialEnded(_) | Event::TrialParked(_))
+}
+
+/// Returns the event that closes a sweep that has reached a rule of `stop:`.
+fn rule_event(sweep: &Sweep, now: Timestamp) -> Option<Event> {
+    sweep.reached_rule(now).map(|reason| closed(sweep, reason))
+}
+
+/// Returns the events that close the sweeps that have reached a rule of `stop:` as time passed.
+fn rule_events(state: &State, now: Timestamp) -> impl Iterator<Item = Event> {
+    state.sweeps.values().filter_map(move |sweep| rule_event(sweep, now))
+}
+
+fn closed(sweep: &Sweep, reason: SweepEndReason) -> Event {
+    Event::SweepClosed(SweepClosed { sweep: sweep.name().clone(), reason, request: None })
 }
 
 fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<SweepEndReason> {

@@ -132,6 +132,9 @@ impl Sweep {
             let count = self.done.values().filter(|done| done.outcome == outcome).count() as u64;
             check(count == self.count(outcome), "the counts of outcomes are wrong");
         }
+        let leases = self.live.values().filter_map(|trial| trial.lease.as_ref());
+        let slots: u64 = leases.map(|lease| u64::from(lease.granted.cpus)).sum();
+        check(slots == self.spent.leased_slots, "the leased slots are counted wrongly");
         check(self.is_ranked(), "the order of its points does not follow from its trials");
         check(
             self.history.is_ranked(),

@@ -25,6 +25,7 @@ fn definition(rule: EarlyTermination, goal: Goal) -> SweepDefinition {
         run_cap: None,
         enqueue: Vec::new(),
         max_failed_trials: None,
+        stop: crate::definition::StopRules::default(),
         retry: crate::definition::RetryPolicy::default(),
         early_terminate: Some(rule),
     }

@@ -66,6 +66,8 @@ pub enum FieldType {
     Text,
     /// One of these texts.
     Choice(Vec<String>),
+    /// A positive number of seconds, also written as a text with a unit.
+    Duration,
     /// Any value; checked elsewhere.
     Any,
 }
@@ -217,6 +219,7 @@ impl FieldType {
                     max: schema["maximum"].as_i64().map_or(max, i128::from),
                 }
             }
+            Some("number") if schema["x-duration"] == true => Self::Duration,
             Some("number") => Self::Number(NumberRange {
                 min: schema["minimum"].as_f64(),
                 above: schema["exclusiveMinimum"].as_f64(),
@@ -272,6 +275,7 @@ impl fmt::Display for FieldType {
             }
             Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
             Self::Number(range) => range.fmt(f),
+            Self::Duration => f.write_str("a time, in seconds or with a unit as in `2h`"),
         }
     }
 }

@@ -74,6 +74,10 @@ fn value(path: &str, given: &Json, field: &FieldSchema) -> Result<Json, FieldMis
             let number = given.as_f64().and_then(Number::from_f64);
             number.map(Json::Number).ok_or_else(wrong)
         }
+        FieldType::Duration => {
+            let number = given.as_f64().filter(|seconds| *seconds > 0.0);
+            number.and_then(Number::from_f64).map(Json::Number).ok_or_else(wrong)
+        }
         FieldType::Integer { min, max } => {
             let number = given.as_u64().map(i128::from).or(given.as_i64().map(i128::from));
             let fits = number.is_some_and(|number| (*min..=*max).contains(&number));

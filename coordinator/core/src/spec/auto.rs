@@ -9,7 +9,8 @@ const MIN_MODELLED: u64 = 20;
 /// it is finite.
 pub(super) fn choose(definition: &SweepDefinition, total: Option<u64>) -> (SearchMethod, String) {
     let seeds = (definition.seeds.len() as u64).max(1);
-    let cap = definition.run_cap.map(|cap| cap.div_ceil(seeds));
+    let trials = definition.run_cap.into_iter().chain(definition.stop.trials).min();
+    let cap = trials.map(|cap| cap.div_ceil(seeds));
     match (total, cap) {
         (Some(total), cap) if cap.is_none_or(|cap| cap >= total) => {
             (SearchMethod::Grid, format!("all {total} points of the space run"))
@@ -54,6 +55,7 @@ mod tests {
             run_cap,
             enqueue: Vec::new(),
             max_failed_trials: None,
+            stop: crate::definition::StopRules::default(),
             retry: crate::definition::RetryPolicy::default(),
             early_terminate: None,
         };

@@ -12,7 +12,7 @@ use super::early_terminate::EarlyTerminateKeys;
 use super::field_reader::FieldReader;
 use super::mistake::Span;
 use super::tree::{YamlNode, YamlValue};
-use crate::definition::{RetryPolicy, SearchMethod};
+use crate::definition::{RetryPolicy, SearchMethod, StopRules};
 use crate::id::SweepName;
 use crate::metric::Objective;
 use crate::schema::{ObjectSchema, WorkloadSchema};
@@ -51,6 +51,9 @@ pub(crate) struct SweepHeader {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub(super) max_failed_trials: Option<u64>,
+    /// Rules that end the sweep early; without them, none.
+    #[serde(default)]
+    pub(super) stop: StopRules,
     /// The retry budget for each cause.
     #[serde(default)]
     pub(super) retry: RetryPolicy,

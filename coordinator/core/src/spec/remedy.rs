@@ -90,6 +90,10 @@ fn of_type(
                 "delete the quotes".to_owned()
             })
         }
+        (YamlValue::Text(_), FieldType::Duration) => Some(
+            "write a number of seconds, or a number with `s`, `min`, `h` or `d`, such as `2h`"
+                .to_owned(),
+        ),
         (YamlValue::Number(x), _) if !x.is_finite() => Some("write a finite number".to_owned()),
         (YamlValue::Bool(_) | YamlValue::Integer(_) | YamlValue::Number(_), FieldType::Text) => {
             Some("quote it".to_owned())

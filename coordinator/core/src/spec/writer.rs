@@ -86,6 +86,9 @@ fn write_limits(text: &mut String, definition: &SweepDefinition) {
         }
         add("early_terminate", &rule);
     }
+    if !definition.stop.is_empty() {
+        add("stop", &given(&definition.stop));
+    }
     if definition.retry != RetryPolicy::default() {
         add("retry", &given(&definition.retry));
     }

@@ -20,6 +20,7 @@ impl Sweep {
     }
 
     pub(crate) fn on_resumed(&mut self, resumed: &SweepResumed) {
+        self.restart_spending(resumed.at);
         self.paused = false;
         self.closed = None;
         self.live.change_each(
@@ -82,6 +83,9 @@ impl Sweep {
             let done = self.forget_end(*index);
             let known = self.live.remove(*index).or_else(|| self.parked.remove(*index));
             let known = known.or_else(|| self.retryable.remove(*index));
+            if let Some(lease) = known.as_ref().and_then(|trial| trial.lease.as_ref()) {
+                self.spend_attempt(lease, *at);
+            }
             let known = known.map(|t| (t.started, t.attempt, t.sequence, t.incarnation));
             let ended = done.map(|d| (d.started, d.attempt, d.sequence, d.incarnation));
             let Some((started, attempt, sequence, incarnation)) = known.or(ended) else { continue };
@@ -121,6 +125,7 @@ impl Sweep {
             self.live.insert(index, Trial { rung: None, ..parked });
             self.history.reopen(index);
         }
+        self.spend_lease(leased.granted.cpus, leased.at);
         let planned = self.trial(index).ok();
         let trial = self.live.get_or_insert_with(index, || Trial::new(leased.at));
         trial.planned = SkipEq(planned);
@@ -148,6 +153,7 @@ impl Sweep {
                 self.history.record_report(index, report.epoch, *value);
             }
         }
+        self.spend_epochs(committed.reports.len());
         let Some(trial) = self.live.get_mut(index) else { return };
         trial.on_committed(committed);
         if trial.stop.is_none() && self.planned.pruner.is_some() {
@@ -177,7 +183,7 @@ impl Sweep {
 
     pub(crate) fn on_attempt_ended(&mut self, ended: &AttemptEnded) {
         let Some(trial) = self.live.get_mut(ended.attempt.trial.index) else { return };
-        trial.lease = None;
+        let lease = trial.lease.take();
         trial.sequence = ended.sequence;
         trial.not_before = ended.not_before;
         trial.failed_on = ended.outcome.may_be_worker_fault().then_some(ended.worker);
@@ -189,6 +195,9 @@ impl Sweep {
             trial.checkpoint = None;
             trial.covered = RowCounts::default();
             trial.fraction = 0.0;
+        }
+        if let Some(lease) = lease {
+            self.spend_attempt(&lease, ended.at);
         }
     }
 

@@ -157,6 +157,16 @@ pub enum SweepEndReason {
     Target,
     /// `max_failed_trials` trials have failed.
     MaxFailedTrials,
+    /// `stop.trials` trials have ended.
+    StopTrials,
+    /// `stop.epochs` epochs have been committed.
+    StopEpochs,
+    /// `stop.wall_time` has passed since the first trial started.
+    StopWallTime,
+    /// The attempts have taken `stop.worker_hours`.
+    StopWorkerHours,
+    /// As many points as `stop.no_improvement` says brought no better one.
+    StopNoImprovement,
     /// The sweep was cancelled.
     Cancelled,
 }
@@ -172,8 +182,18 @@ impl From<plan::PlanEndReason> for SweepEndReason {
 
 impl SweepEndReason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::Exhausted, Self::RunCap, Self::Target, Self::MaxFailedTrials, Self::Cancelled];
+    pub const ALL: [Self; 10] = [
+        Self::Exhausted,
+        Self::RunCap,
+        Self::Target,
+        Self::MaxFailedTrials,
+        Self::StopTrials,
+        Self::StopEpochs,
+        Self::StopWallTime,
+        Self::StopWorkerHours,
+        Self::StopNoImprovement,
+        Self::Cancelled,
+    ];
 
     /// Parses the name of a reason.
     pub fn parse(name: &str) -> Option<Self> {
@@ -187,8 +207,25 @@ impl SweepEndReason {
             Self::RunCap => "run_cap",
             Self::Target => "target",
             Self::MaxFailedTrials => "max_failed_trials",
+            Self::StopTrials => "stop_trials",
+            Self::StopEpochs => "stop_epochs",
+            Self::StopWallTime => "stop_wall_time",
+            Self::StopWorkerHours => "stop_worker_hours",
+            Self::StopNoImprovement => "stop_no_improvement",
             Self::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether a rule of `stop` ended the sweep.
+    pub fn is_stop_rule(self) -> bool {
+        matches!(
+            self,
+            Self::StopTrials
+                | Self::StopEpochs
+                | Self::StopWallTime
+                | Self::StopWorkerHours
+                | Self::StopNoImprovement
+        )
     }
 
     /// Whether running trials stop as well.

@@ -80,6 +80,9 @@ impl Sweep {
             *sweep.outcomes.entry(done.outcome).or_default() += 1;
             sweep.done.insert(index, done);
         });
+        if done.outcome.is_final() {
+            self.spend_point(self.planned.plan.point_of(index));
+        }
     }
 
     /// Removes the end of trial `index`, which is to run again; returns it, if there was one.

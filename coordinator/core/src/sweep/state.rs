@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
 use super::planned_sweep::PlannedSweep;
+use super::spending::SweepSpending;
 use crate::chunked_map::ChunkedMap;
 use crate::history::History;
 use crate::id::{Digest, SweepName, WorkerId};
@@ -64,6 +65,9 @@ pub struct Sweep {
     pub ranked: SkipEq<Option<BTreeSet<Rank>>>,
     /// The history for samplers and pruners.
     pub history: History,
+    /// The spending, for the rules of `stop`.
+    #[serde(default)]
+    pub spent: SweepSpending,
     /// The highest attempt number of deleted sweeps of the same name.
     #[serde(default)]
     pub attempt_floor: u32,
@@ -191,6 +195,7 @@ impl Sweep {
             done: ChunkedMap::default(),
             outcomes: BTreeMap::new(),
             ranked: SkipEq(Some(BTreeSet::new())),
+            spent: SweepSpending::default(),
             attempt_floor: 0,
         }
     }

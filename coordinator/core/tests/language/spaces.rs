@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use rheo_core::definition::{RetryPolicy, SearchMethod, SweepDefinition};
+use rheo_core::definition::{RetryPolicy, SearchMethod, StopRules, SweepDefinition};
 use rheo_core::id::SweepName;
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::plan::Plan;
@@ -39,6 +39,7 @@ pub(crate) fn definition(method: SearchMethod, space: Space) -> SweepDefinition 
         run_cap: None,
         enqueue: Vec::new(),
         max_failed_trials: None,
+        stop: StopRules::default(),
         retry: RetryPolicy::default(),
         early_terminate: None,
     }

@@ -14,6 +14,7 @@ mod resources;
 mod retry;
 mod sketches;
 mod states;
+mod stop;
 mod stored;
 mod undone;
 mod unfit;
@@ -197,6 +198,7 @@ proptest! {
     fn no_trial_is_lost_or_run_twice_whatever_happens(
         file in prop::sample::select(vec![
             GRID, WEIGHTED, MODELLED, LIMITED, MIXED, PROMOTING, STOPPING,
+            stop::STOPPED, stop::STOPPED_PROMOTING,
         ]),
         happenings in prop::collection::vec(happening(), 0..120),
     ) {

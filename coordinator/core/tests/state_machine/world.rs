@@ -212,6 +212,10 @@ impl World {
                     assert!(last.unwrap_or(0) < attempt.number, "attempt numbers only grow");
                     let sweep = self.sweep();
                     let index = attempt.trial.index;
+                    let known = &state.sweeps[&attempt.trial.sweep];
+                    let waited = known.live.get(&index).is_some_and(|trial| !trial.is_deferred());
+                    let rule = known.closed.or_else(|| known.reached_rule(self.now));
+                    assert!(waited || rule.is_none(), "{attempt} began after {rule:?}");
                     let trial = sweep.planned.trial(&sweep.history, index).unwrap();
                     // U42: not even while the worker is unfit for another trial.
                     let lack = state.workers[worker].unmet_need(&needs(&trial));

@@ -143,13 +143,13 @@ impl TestDataset {
     fn queried(&self, dataset: &Dataset, journal: &TestJournal, pin: Pin) -> Vec<(u64, String)> {
         let engine = QueryEngine::new(dataset, Limits::default()).unwrap();
         let (parts, retractions) = (journal.parts.clone(), journal.retractions.clone());
-        let (ranking_rules, definitions) = (BTreeMap::new(), BTreeMap::new());
         let snapshot = QuerySnapshot {
             pin,
             parts,
             retractions,
-            ranking_rules,
-            definitions,
+            ranking_rules: BTreeMap::new(),
+            end_reasons: BTreeMap::new(),
+            definitions: BTreeMap::new(),
             pending: Vec::new(),
         };
         let batches = self.runtime.block_on(async {

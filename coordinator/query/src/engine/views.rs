@@ -8,14 +8,12 @@ mod points;
 mod pooled_gain_fits;
 mod recipe;
 mod robustness;
-
-use std::collections::BTreeMap;
+mod sweeps;
 
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
-use rheo_core::id::SweepName;
 
-use super::RankingRule;
+use super::QuerySnapshot;
 use crate::tables::Column;
 
 /// A view that queries can name like a table.
@@ -32,13 +30,13 @@ pub struct SqlView {
 }
 
 /// Every view.
-pub const VIEWS: [SqlView; 4] =
-    [points::VIEW, robustness::VIEW, pooled_gain_fits::VIEW, comparisons::VIEW];
+pub const VIEWS: [SqlView; 5] =
+    [points::VIEW, sweeps::VIEW, robustness::VIEW, pooled_gain_fits::VIEW, comparisons::VIEW];
 
 /// Registers the `wanted` views in `context`, which already has the tables.
 pub(super) async fn register(
     context: &SessionContext,
-    ranking_rules: &BTreeMap<SweepName, RankingRule>,
+    snapshot: &QuerySnapshot,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<()> {
     let views: Vec<SqlView> = VIEWS.into_iter().filter(|view| wanted(view.name)).collect();
@@ -46,9 +44,10 @@ pub(super) async fn register(
         return Ok(());
     }
     let [recipe, network_of] = recipe::functions();
-    let standing = points::function(ranking_rules);
+    let standing = points::function(&snapshot.ranking_rules);
+    let end_reason = sweeps::function(&snapshot.end_reasons);
     let [fit, student] = [pooled_gain_fits::function(), comparisons::function()];
-    for function in [recipe, network_of, standing, fit, student] {
+    for function in [recipe, network_of, standing, end_reason, fit, student] {
         context.register_udf(function);
     }
     for view in views {

@@ -9,6 +9,7 @@ use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::ranking::AggregateRule;
 use rheo_core::rows::RowBatch;
+use rheo_core::sweep::SweepEndReason;
 use rheo_core::time::Timestamp;
 use rheo_model::row::{Rows, Table};
 use rheo_query::output::{Format, ResultWriter, TableSize};
@@ -30,6 +31,7 @@ pub(crate) struct Fixture {
     pub(crate) ranking_rules: BTreeMap<SweepName, RankingRule>,
     /// The definitions of sweeps; none by default.
     pub(crate) definitions: BTreeMap<SweepName, SweepDefinition>,
+    pub(crate) end_reasons: BTreeMap<SweepName, SweepEndReason>,
     /// The next journal position.
     pub(crate) position: u64,
 }
@@ -49,6 +51,7 @@ impl Fixture {
             )]
             .into(),
             definitions: BTreeMap::new(),
+            end_reasons: BTreeMap::new(),
             position: 1,
         }
     }
@@ -104,6 +107,7 @@ impl Fixture {
             retractions: self.retractions.clone(),
             ranking_rules: self.ranking_rules.clone(),
             definitions: self.definitions.clone(),
+            end_reasons: self.end_reasons.clone(),
         }
     }
 

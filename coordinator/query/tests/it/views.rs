@@ -5,6 +5,7 @@ mod importance;
 mod points;
 mod pooled_gain_fits;
 mod robustness;
+mod sweeps;
 
 use rheo_model::config::{NetworkKind, TaskKind, TrialConfig};
 use rheo_model::row::{Rows, Table};

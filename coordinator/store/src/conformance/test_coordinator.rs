@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use rheo_core::definition::{RetryPolicy, SearchMethod, SweepDefinition};
+use rheo_core::definition::{RetryPolicy, SearchMethod, StopRules, SweepDefinition};
 use rheo_core::id::{Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use rheo_core::machine::{
     AttemptClaim, AttemptEnd, Caller, Command, CommitManifest, Event, State, SweepRequest,
@@ -241,6 +241,7 @@ fn definition(name: SweepName, method: SearchMethod) -> SweepDefinition {
         run_cap: None,
         enqueue: Vec::new(),
         max_failed_trials: None,
+        stop: StopRules::default(),
         retry: RetryPolicy { error: 0, ..RetryPolicy::default() },
         early_terminate: None,
     }

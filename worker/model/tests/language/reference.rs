@@ -239,6 +239,9 @@ impl Reference {
                 (_, false) => format!("[mapping](#{anchor})"),
             };
         }
+        if field["x-duration"] == true {
+            return "seconds, or text such as `2h`".to_owned();
+        }
         let single = if is_list(field) { &field["items"] } else { field };
         let (one, many) = words(single);
         let bounds = range(single);

@@ -89,6 +89,11 @@ pub(super) fn acquire(
     if !state.takes_trials(worker) {
         return Ok(Vec::new());
     }
+    // A rule may have been reached since the last tick.
+    let closing: Vec<Event> = super::rule_events(state, term.at).collect();
+    if !closing.is_empty() {
+        return Ok(closing);
+    }
     let mut free = free_resources(state, worker, known, request);
     let wanted = state.order.iter().filter(|name| request.only.is_none_or(|only| only == *name));
     let sweeps = wanted.filter_map(|name| state.sweeps.get(name));
