@@ -50,10 +50,15 @@ impl Site {
     }
 }
 
-/// Waits for the end of the sweep, and checks it: every trial completed, every row is there once and
-/// equal to the bit, and no attempt ended in a way that is not listed.
+/// Waits for the end of the sweep, and checks it.
 fn check(site: &Site, allowed: &[&str]) {
     site.bench.run(&["wait", "long"]).expect(0);
+    check_results(site, allowed);
+}
+
+/// Checks the sweep, which has ended: every trial completed, every row is there once and equal to the
+/// bit, and no attempt ended in a way that is not listed.
+fn check_results(site: &Site, allowed: &[&str]) {
     assert_same(&traces(&site.bench, "long"), untouched());
     let rows = "select count(*) from trials where status = 'completed'";
     assert_eq!(site.bench.number(rows), 4, "trials");
@@ -120,11 +125,12 @@ fn the_coordinator_may_be_a_job_itself() {
     let fleet = ["--max", "2", "--time", "20", "--cpus", "1"];
     site.slurm("sbatch", &[&args[..], &fleet].concat()).expect(0);
     wait_for("the sweep", || (site.bench.run(&["status", "long"]).code() == 0).then_some(()));
-    check(&site, &["preempted"]);
-    // It leaves when its sweep has ended.
+    site.bench.run(&["wait", "long"]).expect(0);
+    // It leaves when its sweep has ended, and would take a query with it.
     wait_for("the coordinator to leave", || {
         (!site.bench.state().join("server").exists()).then_some(())
     });
+    check_results(&site, &["preempted"]);
 }
 
 #[test]
