@@ -15,7 +15,7 @@
 //! The first population is a Sobol sequence. Coordinates outside of [0, 1], infeasible points and
 //! points that were there already are drawn again.
 //!
-//! What was learned from the first populations is kept, so a suggestion costs O(n² + n³ / λ) with any
+//! The distribution learned from the first populations is kept, so a suggestion costs O(n² + n³ / λ) with any
 //! number of results. It follows from the history: [`SettledPoints`](crate::history::SettledPoints)
 //! tells whether it is that of the history at hand; if it is not, the distribution is computed anew.
 
@@ -56,8 +56,8 @@ pub(crate) struct Cmaes {
     start: Sobol,
     /// The sampler of points for which no new draw is found.
     rest: Random,
-    /// What was learned most recently. It follows from a history.
-    learned: Mutex<Option<Learned>>,
+    /// The distribution that was learned most recently. It follows from a history.
+    learned: Mutex<Option<Arc<Learned>>>,
 }
 
 /// A distribution and the points from which it was learned.
@@ -76,36 +76,40 @@ impl Cmaes {
         Self { space, seed: rest.seed, start, rest, learned: Mutex::new(None) }
     }
 
-    /// Returns what was learned from the first points of `history`, if that is known.
-    fn known(&self, history: &History) -> Option<Learned> {
-        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_of = |it: &&Learned| history.settled().fingerprint(it.count) == Some(it.fingerprint);
-        learned.as_ref().filter(is_of).cloned()
+    /// Returns the kept distribution, if it was learned from the first points of `history`.
+    fn known(&self, history: &History) -> Option<Arc<Learned>> {
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        learned.filter(|it| history.settled().fingerprint(it.count) == Some(it.fingerprint))
     }
 
-    /// Returns the distribution after all whole populations of `history`.
-    fn learn(&self, history: &History) -> Learned {
+    /// Returns the distribution after all whole populations of `history`, and keeps it.
+    fn learn(&self, history: &History) -> Arc<Learned> {
         let mut learned = self.known(history).unwrap_or_else(|| {
             let size = distribution::population(self.space.scales().len());
             let distribution = Distribution::new(&self.space, size, |_| 0.5);
-            Learned { count: 0, fingerprint: 0, distribution }
+            Arc::new(Learned { count: 0, fingerprint: 0, distribution })
         });
         loop {
             let end = learned.count + learned.distribution.size;
             let Some(fingerprint) = history.settled().fingerprint(end) else { break };
-            let mut rng = TrialRng::stream(self.seed, LEARNING_STREAM.wrapping_add(end as u64));
             let points = self.ranked(history, learned.count, end);
-            learned.distribution.update(&self.space, &points, &mut rng);
-            if learned.distribution.is_exhausted() {
-                let size = (2 * learned.distribution.size).min(MAX_POPULATION);
-                let mean: Vec<f64> = self.space.scales().iter().map(|_| rng.unit()).collect();
-                learned.distribution = Distribution::new(&self.space, size, |axis| mean[axis]);
-            }
+            let learned = Arc::make_mut(&mut learned);
+            self.follow(&mut learned.distribution, &points, end);
             (learned.count, learned.fingerprint) = (end, fingerprint);
         }
-        let kept = Some(learned.clone());
-        *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&learned));
         learned
+    }
+
+    /// Follows a population, the best point first, that ends before point `end`.
+    fn follow(&self, distribution: &mut Distribution, points: &[Coordinates], end: usize) {
+        let mut rng = TrialRng::stream(self.seed, LEARNING_STREAM.wrapping_add(end as u64));
+        distribution.update(&self.space, points, &mut rng);
+        if distribution.is_exhausted() {
+            let size = (2 * distribution.size).min(MAX_POPULATION);
+            let mean: Vec<f64> = self.space.scales().iter().map(|_| rng.unit()).collect();
+            *distribution = Distribution::new(&self.space, size, |axis| mean[axis]);
+        }
     }
 
     /// Returns the points of a population, the best first.
