@@ -170,20 +170,21 @@ impl SeedStatistics {
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let mut sorted = values.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
-        let middle = |position: usize| sorted.get(position).copied().unwrap_or(f64::NAN);
-        let half = sorted.len() / 2;
-        let is_even = sorted.len().is_multiple_of(2);
         Self {
             count: values.len() as u64,
             mean,
             sd: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()),
-            median: if is_even {
-                f64::midpoint(middle(half.saturating_sub(1)), middle(half))
-            } else {
-                middle(half)
-            },
+            median: median(&sorted).unwrap_or(f64::NAN),
         }
     }
+}
+
+/// Returns the median of sorted numbers: the middle one, or the mean of the two middle ones.
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
+    let middle = sorted.len() / 2;
+    let upper = *sorted.get(middle)?;
+    let is_even = sorted.len().is_multiple_of(2);
+    Some(if is_even { f64::midpoint(sorted[middle - 1], upper) } else { upper })
 }
 
 /// The metric over the completed seeds of a point.

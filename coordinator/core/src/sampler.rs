@@ -27,6 +27,7 @@ pub use suggestion::Suggestion;
 pub(crate) use tpe::Tpe;
 
 use crate::history::{History, HistoryRetention};
+use crate::rng::TrialRng;
 use crate::space::Point;
 use crate::space::grid_index::GridIndex;
 
@@ -70,6 +71,17 @@ const FIRST_STREAM: u64 = 1 << 60;
 
 /// The number of draws in a finite space after which unused points are taken in order.
 const MAX_REDRAWS: u64 = 1000;
+
+/// Draws a row by the probabilities of all rows.
+fn draw_row(probabilities: impl ExactSizeIterator<Item = f64>, rng: &mut TrialRng) -> u64 {
+    let (u, last) = (rng.unit(), probabilities.len().saturating_sub(1));
+    let mut sum = 0.0;
+    let mut exceeds = probabilities.map(|probability| {
+        sum += probability;
+        u < sum
+    });
+    exceeds.position(|exceeds| exceeds).unwrap_or(last) as u64
+}
 
 /// Returns the first point not in the history, searching from number `start` and wrapping around.
 fn first_unused(grid: &GridIndex, history: &History, start: u64) -> Option<Point> {

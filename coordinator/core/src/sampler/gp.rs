@@ -35,6 +35,7 @@ use self::kernel::Kernel;
 use self::posterior::Posterior;
 use super::{FIRST_STREAM, Random, Sampler, Sobol, Suggestion, Tpe};
 use crate::history::{History, HistoryRetention, PointTable, PointValue};
+use crate::ranking::median;
 use crate::rng::TrialRng;
 use crate::space::Point;
 use crate::space::encoding::{Coordinates, EncodedSpace};
@@ -166,14 +167,6 @@ fn compressed(losses: &[f64]) -> Vec<f64> {
         loss.min(median) + unit * libm::log1p(excess)
     };
     losses.iter().map(|loss| compress(*loss)).collect()
-}
-
-/// Returns the median of sorted numbers.
-fn median(sorted: &[f64]) -> Option<f64> {
-    let middle = sorted.len() / 2;
-    let upper = *sorted.get(middle)?;
-    let is_even = sorted.len().is_multiple_of(2);
-    Some(if is_even { f64::midpoint(sorted[middle - 1], upper) } else { upper })
 }
 
 fn standardized(values: &[f64]) -> Vec<f64> {

@@ -24,11 +24,11 @@
 
 use std::sync::Arc;
 
-use super::{FIRST_STREAM, Random, Sampler, Sobol, Suggestion};
+use super::{FIRST_STREAM, Random, Sampler, Sobol, Suggestion, draw_row};
 use crate::history::{History, HistoryRetention};
 use crate::rng::TrialRng;
 use crate::space::Point;
-use crate::space::encoding::{Coordinates, EncodedSpace, Scale};
+use crate::space::encoding::{Coordinates, EncodedSpace, Scale, row};
 use crate::space::normal;
 
 /// The number of results before the model is used.
@@ -274,12 +274,10 @@ impl KernelAxis {
                 let log_mass = |centre: &Coordinates| inside(centre[axis].unwrap_or(0.5)).ln();
                 Self::Normal { width, log_masses: centres.iter().map(log_mass).collect() }
             }
-            Scale::Choice(rows) => {
-                let even = || vec![1.0 / rows as f64; usize::try_from(rows).unwrap_or(0)];
-                let prior = space.probabilities(axis).map_or_else(even, <[f64]>::to_vec);
+            Scale::Choice(_) => {
                 // All kernels together hold the prior as often as a single observed row.
                 let share = 1.0 / (centres.len() as f64 + 1.0);
-                let prior = prior.into_iter().map(f64::ln).collect();
+                let prior = space.probabilities(axis).into_iter().map(f64::ln).collect();
                 Self::Choice { prior, prior_share: share / (1.0 + share) }
             }
         }
@@ -300,12 +298,12 @@ impl KernelAxis {
             }
             (Self::Table { prior, kernels }, centre) => {
                 let logs = centre.and_then(|centre| kernels.get(row(centre))).unwrap_or(prior);
-                let (low, high) = space.cell(axis, weighted(logs, rng.unit()));
+                let (low, high) = space.cell(axis, draw_row(logs.iter().map(|log| log.exp()), rng));
                 f64::midpoint(low, high)
             }
             (Self::Choice { prior, prior_share }, centre) => match centre {
                 Some(centre) if rng.unit() >= *prior_share => centre,
-                _ => weighted(prior, rng.unit()) as f64,
+                _ => draw_row(prior.iter().map(|log| log.exp()), rng) as f64,
             },
         }
     }
@@ -342,23 +340,4 @@ fn truncated_normal(centre: f64, width: f64, u: f64) -> f64 {
     let (low, high) = (below(0.0), below(1.0));
     let at = (low + u * (high - low)).clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON);
     (centre + width * normal::quantile(at)).clamp(0.0, 1.0)
-}
-
-/// Returns the first row whose cumulative probability exceeds `u`.
-fn weighted(logs: &[f64], u: f64) -> u64 {
-    let mut sum = 0.0;
-    let exceeds = |log: &f64| {
-        sum += log.exp();
-        u < sum
-    };
-    logs.iter().position(exceeds).unwrap_or(logs.len().saturating_sub(1)) as u64
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the coordinate is the number of a row"
-)]
-fn row(coordinate: f64) -> usize {
-    coordinate as usize
 }

@@ -104,15 +104,19 @@ impl EncodedSpace {
         }
     }
 
-    /// Returns the prior probabilities of the rows of an axis without an order; none if all are
-    /// equal.
-    pub(crate) fn probabilities(&self, axis: usize) -> Option<&[f64]> {
-        match (&self.scales[axis], &self.space.list[axis].members[..]) {
-            (Scale::Choice(_), [single]) => match &self.space.parameters[*single].domain {
-                Domain::Categorical { probabilities, .. } => probabilities.as_deref(),
-                _ => None,
-            },
+    /// Returns the prior probabilities of the rows of an axis without an order; empty for one with an
+    /// order.
+    pub(crate) fn probabilities(&self, axis: usize) -> Vec<f64> {
+        let Scale::Choice(rows) = self.scales[axis] else { return Vec::new() };
+        let domain = match &self.space.list[axis].members[..] {
+            [single] => Some(&self.space.parameters[*single].domain),
             _ => None,
+        };
+        match domain {
+            Some(Domain::Categorical { probabilities: Some(probabilities), .. }) => {
+                probabilities.clone()
+            }
+            _ => vec![1.0 / rows as f64; usize::try_from(rows).unwrap_or(0)],
         }
     }
 
@@ -154,6 +158,16 @@ impl EncodedSpace {
             (_, domain) => domain.quantile(coordinate.clamp(2f64.powi(-54), 1.0 - 2f64.powi(-53))),
         }
     }
+}
+
+/// Returns the row that the coordinate of an axis without an order names.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the coordinate is the number of a row"
+)]
+pub(crate) fn row(coordinate: f64) -> usize {
+    coordinate as usize
 }
 
 /// Whether the rows of a domain have an order: all but lists, of which those of rising or falling

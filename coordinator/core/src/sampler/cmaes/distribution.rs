@@ -18,7 +18,8 @@
 
 use super::eigen::Eigen;
 use crate::rng::TrialRng;
-use crate::space::encoding::{Coordinates, EncodedSpace, Scale};
+use crate::sampler::draw_row;
+use crate::space::encoding::{Coordinates, EncodedSpace, Scale, row};
 use crate::space::normal;
 
 /// The standard deviation at the start.
@@ -65,11 +66,8 @@ impl Distribution {
         let count = ordered.len();
         let identity = |i| (0..count).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
         let covariance: Vec<Vec<f64>> = (0..count).map(identity).collect();
-        let rows = scales.iter().enumerate().map(|(axis, scale)| match *scale {
-            Scale::Choice(rows) => {
-                let even = || vec![1.0 / rows as f64; usize::try_from(rows).unwrap_or(0)];
-                Some(space.probabilities(axis).map_or_else(even, <[f64]>::to_vec))
-            }
+        let rows = scales.iter().enumerate().map(|(axis, scale)| match scale {
+            Scale::Choice(_) => Some(space.probabilities(axis)),
             Scale::Continuous | Scale::Ordered(_) => None,
         });
         Self {
@@ -98,7 +96,7 @@ impl Distribution {
         }
         for (coordinate, rows) in coordinates.iter_mut().zip(&self.rows) {
             if let Some(rows) = rows {
-                *coordinate = drawn_row(rows, rng.unit());
+                *coordinate = draw_row(rows.iter().copied(), rng) as f64;
             }
         }
         coordinates
@@ -318,25 +316,6 @@ impl Rates {
 
 fn norm(x: &[f64]) -> f64 {
     x.iter().map(|x| x * x).sum::<f64>().sqrt()
-}
-
-/// Returns the first row whose cumulative probability exceeds `u`.
-fn drawn_row(rows: &[f64], u: f64) -> f64 {
-    let mut sum = 0.0;
-    let exceeds = |probability: &f64| {
-        sum += probability;
-        u < sum
-    };
-    rows.iter().position(exceeds).unwrap_or(rows.len().saturating_sub(1)) as f64
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the coordinate is the number of a row"
-)]
-fn row(coordinate: f64) -> usize {
-    coordinate as usize
 }
 
 #[cfg(test)]
